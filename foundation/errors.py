@@ -1,0 +1,264 @@
+"""Every exception that Foundation raises, in one tree.
+
+FoundationError
+ ├── CallExit                a call failed because of how the server is or ended
+ │    ├── NoProc             no such process or name           (also LookupError)
+ │    ├── CallTimeout        no reply in time                  (also TimeoutError)
+ │    ├── CallingSelf        a process called itself
+ │    └── NoConnection       the server's host or node is gone (also ConnectionError)
+ ├── StartError              a process could not be started
+ │    └── AlreadyStarted     its name is held by a running process
+ ├── ChildError              a supervisor refused a request
+ │    ├── AlreadyPresent, ChildNotFound, ChildRunning, ChildRestarting, MaxChildren
+ ├── InvalidChildSpec        a child specification or supervisor flag is wrong (also ValueError)
+ ├── NameTaken               the name is registered to another process
+ ├── RegistryError           a registry refused a request
+ │    ├── AlreadyRegistered, UnknownRegistry
+ ├── NotInProcess            a process-only function was called elsewhere  (also RuntimeError)
+ ├── BlockingCall            a plain `def` handler tried to wait           (also RuntimeError)
+ ├── Unsendable              a message cannot be copied or serialised      (also TypeError)
+ ├── CodecError              bytes from a peer could not be decoded        (also ValueError)
+ ├── TransportError          the transport could not start or reach a peer (also ConnectionError)
+ │    └── CookieError        no usable cookie, or the peer's differs
+ └── NodeError               a node could not be started, or has stopped
+
+``Exit`` is not in the tree: raising it is how a process ends itself with a reason.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Exit(BaseException):  # noqa: N818 - Erlang's exit/1, not an error
+    """Raise in a callback to end the current process with *reason*.
+
+    A ``BaseException`` so that ``except Exception`` in user code does not swallow it.
+
+    Args:
+        reason: any picklable value; ``"normal"``, ``"shutdown"`` and ``Shutdown(x)`` are clean.
+    """
+
+    def __init__(self, reason: Any = "normal") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class FoundationError(Exception):
+    """The root of all errors of this library."""
+
+
+class CallExit(FoundationError):
+    """A call failed; *reason* is the server's exit reason, the same one links and monitors see.
+
+    Attributes:
+        reason: why, e.g. ``Crash(...)``, ``"normal"``, ``"killed"``.
+        server: what was called.
+        request: the request, as the caller passed it.
+        timeout: seconds the caller was willing to wait, or None.
+        definite: True when the request was certainly not carried out.
+    """
+
+    definite = False
+
+    def __init__(
+        self, reason: Any, server: Any = None, request: Any = None, timeout: float | None = None
+    ) -> None:
+        super().__init__(reason, server, request, timeout)
+        self.reason = reason
+        self.server = server
+        self.request = request
+        self.timeout = timeout
+
+    def __str__(self) -> str:
+        return f"call {_short(self.request)} to {self.server!r} failed: {self._why()}"
+
+    def _why(self) -> str:
+        return f"the server exited with reason {_short(self.reason)}"
+
+
+class NoProc(CallExit, LookupError):
+    """Nobody holds that pid or name (any more)."""
+
+    definite = True
+
+    def _why(self) -> str:
+        return (
+            "no such process: it has ended or was never started under this name; "
+            "start it first, or call it by name so that a restarted one is found"
+        )
+
+
+class CallTimeout(CallExit, TimeoutError):
+    """No reply came in time. Indefinite: the request may still be carried out."""
+
+    def _why(self) -> str:
+        return (
+            f"no reply within {self.timeout} s; the request may still be carried out; "
+            "raise timeout=, or find out what keeps the server busy"
+        )
+
+
+class CallingSelf(CallExit):
+    """A process called itself, which could never be answered."""
+
+    definite = True
+
+    def _why(self) -> str:
+        return "a process cannot call itself; call the function directly instead"
+
+
+class NoConnection(CallExit, ConnectionError):
+    """The host or node of the server cannot be reached. Indefinite."""
+
+    def _why(self) -> str:
+        return "the connection to the server's host was lost; the request may have been carried out"
+
+
+class StartError(FoundationError):
+    """A process could not be started; *reason* says why."""
+
+    def __init__(self, reason: Any, what: str = "process") -> None:
+        super().__init__(reason, what)
+        self.reason = reason
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"{self.what} could not start: {_short(self.reason)}"
+
+
+class AlreadyStarted(StartError):
+    """The name (or child id) is already taken by the running process *pid*."""
+
+    def __init__(self, pid: Any, what: str = "process") -> None:
+        super().__init__(("already_started", pid), what)
+        self.args = (pid, what)
+        self.pid = pid
+
+    def __str__(self) -> str:
+        return f"{self.what} is already started as {self.pid!r}; stop it or choose another name"
+
+
+class ChildError(FoundationError):
+    """A supervisor refused a request about the child *id*."""
+
+    text = "the supervisor refused the request"
+
+    def __init__(self, id: Any = None) -> None:
+        super().__init__(id)
+        self.id = id
+
+    def __str__(self) -> str:
+        return f"child {self.id!r}: {self.text}"
+
+
+class AlreadyPresent(ChildError):
+    """A child with this id is specified but not running."""
+
+    text = "is specified but not running; use restart_child or delete_child"
+
+
+class ChildNotFound(ChildError):
+    """The supervisor has no such child."""
+
+    text = "not found under this supervisor"
+
+
+class ChildRunning(ChildError):
+    """The child is running, so it cannot be restarted or deleted."""
+
+    text = "is running; terminate_child it first"
+
+
+class ChildRestarting(ChildError):
+    """The child is between two restart attempts."""
+
+    text = "is being restarted; terminate_child ends the attempts"
+
+
+class MaxChildren(ChildError):
+    """The dynamic supervisor is full."""
+
+    text = "max_children is reached; terminate a child or raise the limit"
+
+
+class InvalidChildSpec(FoundationError, ValueError):
+    """A child specification, supervisor flag or start option is wrong."""
+
+
+class NameTaken(FoundationError):
+    """*name* is registered to *pid* already (or the process has a name)."""
+
+    def __init__(self, name: Any, pid: Any) -> None:
+        super().__init__(name, pid)
+        self.name = name
+        self.pid = pid
+
+    def __str__(self) -> str:
+        return (
+            f"name {self.name!r} cannot be registered: {self.pid!r} holds it or another name; "
+            "unregister first or choose another name"
+        )
+
+
+class RegistryError(FoundationError):
+    """A registry refused a request."""
+
+
+class AlreadyRegistered(RegistryError):
+    """The key of a unique registry is held by *pid*."""
+
+    def __init__(self, key: Any, pid: Any) -> None:
+        super().__init__(key, pid)
+        self.key = key
+        self.pid = pid
+
+    def __str__(self) -> str:
+        return f"key {self.key!r} is already registered to {self.pid!r}"
+
+
+class UnknownRegistry(RegistryError, LookupError):
+    """No registry of that name runs on this node."""
+
+    def __init__(self, name: Any) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return (
+            f"unknown registry {self.name!r}: list Registry.spec(name={self.name!r}) under a "
+            "supervisor, before the servers that use it"
+        )
+
+
+class NotInProcess(FoundationError, RuntimeError):
+    """A function that needs a current process was called outside any process."""
+
+
+class BlockingCall(FoundationError, RuntimeError):
+    """A plain ``def`` handler tried to wait for something."""
+
+
+class Unsendable(FoundationError, TypeError):
+    """A message cannot be copied or serialised."""
+
+
+class CodecError(FoundationError, ValueError):
+    """Bytes that came from a peer are not a valid frame or message."""
+
+
+class TransportError(FoundationError, ConnectionError):
+    """The transport could not start, listen or reach a peer."""
+
+
+class CookieError(TransportError):
+    """There is no usable cookie, or the peer's cookie differs."""
+
+
+class NodeError(FoundationError):
+    """A node could not be started, or has stopped."""
+
+
+def _short(value: Any, limit: int = 300) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."
