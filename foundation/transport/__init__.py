@@ -1,0 +1,22 @@
+"""Floor 2: a Thespian system base whose event loop is asyncio.
+
+Connections are persistent, authenticated by a cookie before anything is unpickled, and shared by
+both directions. Every message is handled at most once, or its sender is told (dead letter).
+"""
+
+from foundation.transport.base import FoundationBase, admin_address, open_system
+from foundation.transport.config import TransportConfig
+from foundation.transport.cookie import load_cookie
+from foundation.transport.outside import Outside
+from foundation.transport.peers import unwatch_peer_loss, watch_peer_loss
+
+__all__ = [
+    "FoundationBase",
+    "Outside",
+    "TransportConfig",
+    "admin_address",
+    "load_cookie",
+    "open_system",
+    "unwatch_peer_loss",
+    "watch_peer_loss",
+]

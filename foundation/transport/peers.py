@@ -1,0 +1,42 @@
+"""Being told at once that a peer's process is gone.
+
+A killed process closes its connections; the kernel tells us within a millisecond. This is how the
+layers above learn of a death without relying on ``ChildActorExited``.
+
+Limits: only peers with an open connection are noticed (exchange heartbeats, or set
+``idle_close=None``), and a machine that vanishes silently takes about 20 s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from foundation.transport.engine import Engine
+
+
+def watch_peer_loss(actor: Any, callback: Callable[[Any], None]) -> bool:
+    """Call *callback* with the `ActorAddress` of each peer whose connection broke.
+
+    It runs as a callback of the actor's loop, outside ``receiveMessage``; ``actor.send`` works in
+    it. A connection that ends with a goodbye (idle) is no loss; a refused dial is one.
+
+    Args:
+        actor: the Thespian actor itself (``self``), from its first message on.
+        callback: must not raise.
+
+    Returns:
+        False when the actor does not run on this transport; rely on heartbeats then.
+    """
+    transport = getattr(getattr(actor, "_myRef", None), "transport", None)
+    if not isinstance(transport, Engine):
+        return False
+    transport.lost_callbacks.append(callback)
+    return True
+
+
+def unwatch_peer_loss(actor: Any, callback: Callable[[Any], None]) -> None:
+    """Undo `watch_peer_loss`."""
+    transport = getattr(getattr(actor, "_myRef", None), "transport", None)
+    if isinstance(transport, Engine) and callback in transport.lost_callbacks:
+        transport.lost_callbacks.remove(callback)
