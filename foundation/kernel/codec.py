@@ -271,7 +271,7 @@ def _packing(depth: int, inner: Callable[[Any], bytes] | None) -> Callable[[Any]
             )
         # A packer that raised is not put back; one that another thread has is not in idle.
         data: bytes = packer.pack(obj)
-        if b"\xc4" in data or b"\xc5" in data or b"\xc6" in data:
+        if 0xC4 in data or (len(data) > 0xFF and (0xC5 in data or 0xC6 in data)):
             marked = _mark_bytearrays(obj)
             if marked is not obj:
                 data = packer.pack(marked)

@@ -1,0 +1,455 @@
+"""What kernels say to each other: operations between hosts, many to a frame.
+
+An operation is a tuple ``(code, …)``; user payloads inside are encoded on their own, at the
+moment of sending, so that a payload which cannot be decoded spoils only itself and later
+changes of a message do not travel. All operations of one turn to one host leave as one frame:
+an idle link sends at once, a busy one packs what has gathered.
+
+Invariants:
+    R1  Operations from one host to another are applied in the order they were said.
+    R2  A frame for, or from, another incarnation of a host is dropped.
+    R3  When a host goes down, every link, monitor, call and name that crosses to it is
+        settled, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from foundation.errors import CodecError, FoundationError, NoConnection, Unsendable
+from foundation.kernel.codec import dumps, loads
+from foundation.kernel.process import SYS, Caller, FunctionProcess, Process
+from foundation.kernel.reports import Notice
+from foundation.kernel.values import Crash, Pid, Ref
+
+if TYPE_CHECKING:
+    from foundation.kernel.kernel import Kernel
+
+SEND, CALL, REPLY, FAIL, LINK, UNLINK, EXIT, MONITOR, DEMONITOR, DOWN, SPAWN = range(11)
+
+MAX_OPS = 2000  # in one frame: bounds the memory and the pause of the receiver
+
+PROCESS_KINDS: dict[str, type[Process]] = {"function": FunctionProcess}
+
+
+def register_kind(process_class: type[Process]) -> None:
+    """Make *process_class* startable from other hosts, under its ``kind``."""
+    PROCESS_KINDS[process_class.kind] = process_class
+
+
+class Peer:
+    """What this host shares with one other host."""
+
+    __slots__ = (
+        "calls", "host", "incarnation", "links", "monitors", "ops", "spawning", "watched"
+    )
+
+    def __init__(self, host: str, incarnation: int) -> None:
+        self.host = host
+        self.incarnation = incarnation
+        self.ops: list[tuple[Any, ...]] = []
+        self.links: dict[tuple[Pid, Pid], None] = {}  # (local, remote)
+        self.monitors: dict[Ref, tuple[Pid, Pid, Any]] = {}  # ref -> (watcher, watched, as)
+        self.watched: dict[Ref, Pid] = {}  # their monitors on processes of ours
+        self.calls: dict[int, Caller] = {}
+        self.spawning: dict[int, Process] = {}  # their starts, until acknowledged
+
+
+class Remote:
+    """The side of a kernel that faces other hosts."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self.peers: dict[str, Peer] = {}
+        self._dirty: dict[str, Peer] = {}
+        self._call_ref = 0
+        self.frames_in = self.frames_out = self.ops_in = self.ops_out = 0
+        self.on_host: list[Callable[[str, bool], None]] = []  # told of hosts up and down
+        names = kernel.names
+        self.handlers: dict[Any, Callable[..., None]] = {
+            SEND: self._on_send,
+            CALL: self._on_call,
+            REPLY: self._on_reply,
+            FAIL: self._on_fail,
+            LINK: self._on_link,
+            UNLINK: self._on_unlink,
+            EXIT: self._on_exit,
+            MONITOR: self._on_monitor,
+            DEMONITOR: self._on_demonitor,
+            DOWN: self._on_down,
+            SPAWN: self._on_spawn,
+            "spawn_cancel": self._on_spawn_cancel,
+            "alias": lambda host, alias, message: kernel.deliver(alias, message),
+            "claim": names.on_claim,
+            "granted": names.on_granted,
+            "release": names.on_release,
+            "name_up": names.on_up,
+            "name_down": names.on_down,
+            "name_probe": names.on_probe,
+            "name_probed": names.on_probed,
+        }
+
+    # Hosts
+
+    def host_up(self, host: str, incarnation: int) -> None:
+        """Another host can be reached from now on."""
+        known = self.peers.get(host)
+        if known is not None:
+            if known.incarnation >= incarnation:
+                return
+            self.host_down(host, "killed")
+        self.peers[host] = Peer(host, incarnation)
+        if self._kernel.names.authority is None:
+            for name, pid in self._kernel.names.items():
+                self.op(host, ("name_up", name, pid))
+        for told in self.on_host:
+            told(host, True)
+
+    def host_down(self, host: str, reason: Any = "noconnection") -> None:
+        """A host has gone: settle all that crosses to it with *reason* (R3)."""
+        peer = self.peers.pop(host, None)
+        if peer is None:
+            return
+        self._dirty.pop(host, None)
+        kernel = self._kernel
+        kernel.names.forget_host(host)
+        for told in self.on_host:
+            told(host, False)
+        for caller in list(peer.calls.values()):
+            kernel.answer(caller, False, reason)
+        for local, remote in list(peer.links):
+            kernel.signals.linked_exit(remote, local, reason)
+        for ref, (watcher, _, target) in list(peer.monitors.items()):
+            kernel.signals.down(watcher, ref, target, reason)
+        for ref, pid in peer.watched.items():
+            process = kernel.procs.get(pid)
+            if process is not None and process.watchers is not None:
+                process.watchers.pop(ref, None)
+        kernel.wake()
+
+    def reachable(self, pid: Pid) -> bool:
+        """Whether the host of *pid* is up, in the incarnation of *pid*."""
+        peer = self.peers.get(pid.host)
+        return peer is not None and peer.incarnation == pid.incarnation
+
+    def _peer(self, pid: Pid) -> Peer | None:
+        peer = self.peers.get(pid[0])
+        return peer if peer is not None and peer.incarnation == pid[1] else None
+
+    # Saying
+
+    def op(self, host: str, operation: tuple[Any, ...]) -> None:
+        """Say *operation* to *host*; dropped when it is not up."""
+        peer = self.peers.get(host)
+        if peer is not None:
+            self._say(peer, operation)
+
+    def broadcast(self, operation: tuple[Any, ...]) -> None:
+        """Say *operation* to every host that is up."""
+        for peer in self.peers.values():
+            self._say(peer, operation)
+
+    def _say(self, peer: Peer, operation: tuple[Any, ...]) -> None:
+        if not peer.ops:
+            self._dirty[peer.host] = peer
+            self._kernel.wake()
+        peer.ops.append(operation)
+
+    def flush(self) -> None:
+        """Send what has gathered, at the end of a turn."""
+        if not self._dirty:
+            return
+        kernel = self._kernel
+        dirty, self._dirty = self._dirty, {}
+        for host, peer in dirty.items():
+            ops, peer.ops = peer.ops, []
+            for start in range(0, len(ops), MAX_OPS):
+                part = ops[start : start + MAX_OPS]
+                self.frames_out += 1
+                self.ops_out += len(part)
+                frame = dumps([kernel.address, kernel.incarnation, peer.incarnation, part])
+                kernel.driver.send_frame(host, frame)
+
+    def on_frame(self, frame: bytes) -> None:
+        """Apply a frame that came from another host.
+
+        Raises:
+            CodecError: it is not a frame.
+        """
+        decoded = loads(frame)
+        if type(decoded) is not list or len(decoded) != 4:
+            raise CodecError("not a frame of a kernel")
+        host, incarnation, mine, ops = decoded
+        peer = self.peers.get(host)
+        if peer is None or peer.incarnation != incarnation or mine != self._kernel.incarnation:
+            return  # R2
+        self.frames_in += 1
+        self.ops_in += len(ops)
+        handlers = self.handlers
+        for operation in ops:
+            handler = handlers.get(operation[0])
+            if handler is None:
+                self._complain(f"unknown operation {operation[0]!r} from {host}")
+                continue
+            try:
+                handler(host, *operation[1:])
+            except FoundationError as error:
+                self._complain(f"operation {operation[0]!r} from {host}: {error}")
+
+    def _complain(self, text: str) -> None:
+        self._kernel.driver.report(Notice("warning", text))
+
+    # Messages and calls
+
+    def send(self, pid: Pid, kind: int, message: Any) -> None:
+        """Send a message to a process of another host; at most once, silently."""
+        peer = self._peer(pid)
+        if peer is not None:
+            self._say(peer, (SEND, pid[2], kind, dumps(message)))
+
+    def _on_send(self, host: str, serial: int, kind: int, payload: bytes) -> None:
+        kernel = self._kernel
+        process = kernel.procs.get(Pid(kernel.address, kernel.incarnation, serial))
+        if process is None:
+            return
+        process.mailbox.append((kind, loads(payload)))
+        if process.idle:
+            kernel.ready(process)
+        elif process.waiting is not None:
+            process.parked_message()
+
+    def call(
+        self, sink: Any, pid: Pid, target: Pid, request: Any, system: bool = False
+    ) -> Caller:
+        """Send a call to another host and return the token its sink waits for."""
+        peer = self._peer(target)
+        if peer is None:
+            raise NoConnection("noconnection", target, request)
+        payload = dumps(request)
+        caller = self._token(peer, sink, pid, target)
+        self._say(peer, (CALL, target[2], pid[2], caller.ref, payload, system))
+        return caller
+
+    def _token(self, peer: Peer, sink: Any, pid: Pid, target: Any) -> Caller:
+        self._call_ref += 1
+        caller = Caller(sink, pid, target, None, self._call_ref)
+        peer.calls[caller.ref] = caller
+        return caller
+
+    def forget_call(self, caller: Caller) -> None:
+        """Nobody waits for *caller* any more."""
+        target = caller.server
+        peer = self.peers.get(target.host) if type(target) is Pid else None
+        if peer is not None:
+            peer.calls.pop(caller.ref, None)
+
+    def _on_call(
+        self, host: str, serial: int, sender: int, ref: int, payload: bytes, system: bool
+    ) -> None:
+        kernel = self._kernel
+        caller_pid = Pid(host, self.peers[host].incarnation, sender)
+        process = kernel.procs.get(Pid(kernel.address, kernel.incarnation, serial))
+        if process is None:
+            self.op(host, (FAIL, ref, dumps("noproc")))
+            return
+        try:
+            request = loads(payload)
+        except CodecError as error:
+            self.op(host, (FAIL, ref, dumps(Crash.from_exception(error))))
+            return
+        caller = Caller(None, caller_pid, process, request, ref)
+        process.mailbox.append((SYS, caller) if system else caller)
+        if process.idle:
+            kernel.ready(process)
+        elif process.waiting is not None:
+            process.parked_message()
+
+    def answer(self, caller: Caller, ok: bool, value: Any) -> None:
+        """Send the answer to a call that came from another host."""
+        peer = self._peer(caller.pid)
+        if peer is None:
+            return
+        try:
+            self._say(peer, (REPLY if ok else FAIL, caller.ref, dumps(value)))
+        except Unsendable as error:
+            self._say(peer, (FAIL, caller.ref, dumps(Crash.from_exception(error))))
+
+    def _on_reply(self, host: str, ref: int, payload: bytes) -> None:
+        caller = self.peers[host].calls.pop(ref, None)
+        if caller is not None:
+            try:
+                value = loads(payload)
+            except CodecError as error:
+                self._kernel.answer(caller, False, Crash.from_exception(error))
+            else:
+                self._kernel.answer(caller, True, value)
+
+    def _on_fail(self, host: str, ref: int, payload: bytes) -> None:
+        caller = self.peers[host].calls.pop(ref, None)
+        if caller is not None:
+            self._kernel.answer(caller, False, loads(payload))
+
+    # Links and exits
+
+    def _here(self, serial: int) -> Pid:
+        return Pid(self._kernel.address, self._kernel.incarnation, serial)
+
+    def _there(self, host: str, serial: int) -> Pid:
+        return Pid(host, self.peers[host].incarnation, serial)
+
+    def link(self, local: Pid, pid: Pid) -> None:
+        """Link a local process with one of another host; its ``links`` has it already."""
+        peer = self._peer(pid)
+        if peer is None:
+            self._kernel.signals.linked_exit(pid, local, "noconnection")
+            return
+        peer.links[(local, pid)] = None
+        self._say(peer, (LINK, local.serial, pid.serial))
+
+    def _on_link(self, host: str, sender: int, serial: int) -> None:
+        local, there = self._here(serial), self._there(host, sender)
+        process = self._kernel.procs.get(local)
+        if process is None:
+            self.op(host, (EXIT, serial, sender, dumps("noproc"), True))
+            return
+        if process.links is None:
+            process.links = {}
+        process.links[there] = None
+        self.peers[host].links[(local, there)] = None
+
+    def unlink(self, local: Pid, pid: Pid) -> None:
+        """Remove a link to another host."""
+        peer = self._peer(pid)
+        if peer is not None:
+            peer.links.pop((local, pid), None)
+            self._say(peer, (UNLINK, local.serial, pid.serial))
+
+    def _on_unlink(self, host: str, sender: int, serial: int) -> None:
+        local, there = self._here(serial), self._there(host, sender)
+        self.peers[host].links.pop((local, there), None)
+        process = self._kernel.procs.get(local)
+        if process is not None and process.links is not None:
+            process.links.pop(there, None)
+
+    def exit(self, sender: Pid, pid: Pid, reason: Any, *, linked: bool) -> None:
+        """Send an exit signal to a process of another host."""
+        peer = self._peer(pid)
+        if peer is not None:
+            peer.links.pop((sender, pid), None)
+            self._say(peer, (EXIT, sender.serial, pid.serial, _pack(reason), linked))
+
+    def _on_exit(
+        self, host: str, sender: int, serial: int, reason: bytes, linked: bool
+    ) -> None:
+        local, there = self._here(serial), self._there(host, sender)
+        if not linked:
+            self._kernel.signals.signal(there, local, loads(reason))
+            return
+        self.peers[host].links.pop((local, there), None)
+        self._kernel.names.forget_process(there)
+        self._kernel.signals.linked_exit(there, local, loads(reason))
+
+    # Monitors
+
+    def monitor(self, ref: Ref, watcher: Pid, pid: Pid, target: Any) -> None:
+        """Monitor a process of another host."""
+        peer = self._peer(pid)
+        if peer is None:
+            process = self._kernel.procs[watcher]
+            self._kernel.driver.call_soon(
+                lambda: self._kernel.signals.down(process.pid, ref, target, "noconnection")
+            )
+            return
+        peer.monitors[ref] = (watcher, pid, target)
+        self._say(peer, (MONITOR, ref, pid.serial, watcher.serial))
+
+    def _on_monitor(self, host: str, ref: Ref, serial: int, watcher: int) -> None:
+        local = self._here(serial)
+        process = self._kernel.procs.get(local)
+        if process is None:
+            self.op(host, (DOWN, ref, dumps("noproc")))
+            return
+        if process.watchers is None:
+            process.watchers = {}
+        process.watchers[ref] = (self._there(host, watcher), None)
+        self.peers[host].watched[ref] = local
+
+    def demonitor(self, ref: Ref, watcher: Pid, pid: Pid) -> None:
+        """Stop a monitor on another host."""
+        peer = self._peer(pid)
+        if peer is not None and peer.monitors.pop(ref, None) is not None:
+            self._say(peer, (DEMONITOR, ref))
+
+    def _on_demonitor(self, host: str, ref: Ref) -> None:
+        pid = self.peers[host].watched.pop(ref, None)
+        process = self._kernel.procs.get(pid) if pid is not None else None
+        if process is not None and process.watchers is not None:
+            process.watchers.pop(ref, None)
+
+    def down(self, watcher: Pid, ref: Ref, pid: Pid, target: Any, reason: Any) -> None:
+        """Tell a watcher in another host that the local *pid* ended."""
+        peer = self._peer(watcher)
+        if peer is not None:
+            peer.watched.pop(ref, None)
+            self._say(peer, (DOWN, ref, _pack(reason)))
+
+    def _on_down(self, host: str, ref: Ref, reason: bytes) -> None:
+        entry = self.peers[host].monitors.pop(ref, None)
+        if entry is not None:
+            watcher, pid, target = entry
+            self._kernel.names.forget_process(pid)
+            self._kernel.signals.down(watcher, ref, target, loads(reason))
+
+    # Starting
+
+    def spawn(self, host: str, sink: Any, parent: Process | None, request: Any) -> Caller:
+        """Start a process in another host; the token resolves to its pid.
+
+        *request* is ``(kind, payload, link, name, extra)``.
+        """
+        peer = self.peers.get(host)
+        if peer is None:
+            raise NoConnection("noconnection", host, request[0])
+        kernel = self._kernel
+        pid = parent.pid if parent is not None else kernel.outside
+        ancestors = kernel.child_ancestors(parent) if parent is not None else ()
+        payload = dumps((*request, pid if parent is not None else None, ancestors))
+        caller = self._token(peer, sink, pid, Pid(host, peer.incarnation, 0))
+        self._say(peer, (SPAWN, caller.ref, pid.serial, payload))
+        return caller
+
+    def _on_spawn(self, host: str, ref: int, sender: int, payload: bytes) -> None:
+        starter = Caller(None, self._there(host, sender), self._kernel.outside, None, ref)
+        spawning = self.peers[host].spawning
+        try:
+            kind, body, link, name, extra, parent, ancestors = loads(payload)
+            process_class = PROCESS_KINDS[kind]
+        except (CodecError, KeyError) as error:
+            self._kernel.answer(starter, False, Crash.from_exception(error))
+            return
+        child = self._kernel.spawn(
+            process_class,
+            body,
+            parent_pid=parent,
+            ancestors=ancestors,
+            link=link,
+            name=name,
+            starter=starter,
+            extra=extra,
+        )
+        for old in [r for r, p in spawning.items() if p.starter is None]:
+            del spawning[old]
+        spawning[ref] = child
+
+    def _on_spawn_cancel(self, host: str, ref: int) -> None:
+        child = self.peers[host].spawning.pop(ref, None)
+        if child is not None:
+            self._kernel.die(child, "killed")
+
+
+def _pack(reason: Any) -> bytes:
+    try:
+        return dumps(reason)
+    except Unsendable:
+        return dumps(repr(reason))

@@ -1,0 +1,102 @@
+"""The timer heap of a kernel: user timers (``send_after``) and process alarms.
+
+Invariants:
+    T1  Nothing fires before its time.
+    T2  Timers fire in order of time, those of one time in order of creation.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING, Any
+
+from foundation.kernel.process import Process
+
+if TYPE_CHECKING:
+    from foundation.kernel.driver import TimerHandle
+    from foundation.kernel.kernel import Kernel
+
+
+class Timer:
+    """What ``send_after`` returns."""
+
+    __slots__ = ("_kernel", "dest", "message", "when")
+    __immutable__ = True
+
+    def __init__(self, kernel: Kernel, when: float, dest: Any, message: Any) -> None:
+        self._kernel = kernel
+        self.when = when
+        self.dest = dest
+        self.message = message
+
+    def cancel(self) -> float | bool:
+        """Stop the timer.
+
+        Returns:
+            The seconds that were left, or False when it had fired or been cancelled: then the
+            message may already be in the mailbox.
+        """
+        if self.dest is None:
+            return False
+        self.dest = None
+        return max(0.0, self.when - self._kernel.driver.now())
+
+
+class Timers:
+    """A heap of due times; the driver is asked for one wake-up, at the earliest."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._heap: list[tuple[float, int, Process | Timer]] = []
+        self._sequence = 0
+        self._armed_at: float | None = None
+        self._handle: TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return sum(1 for _, _, e in self._heap if isinstance(e, Timer) and e.dest is not None)
+
+    def push(self, when: float, entry: Process | Timer) -> None:
+        """Have *entry* fire at *when*."""
+        self._sequence += 1
+        heapq.heappush(self._heap, (when, self._sequence, entry))
+        self._arm()
+
+    def send_after(self, seconds: float, dest: Any, message: Any) -> Timer:
+        """Have *message* sent to *dest* (looked up then) after *seconds*."""
+        if seconds < 0:
+            raise ValueError(f"seconds must be 0 or more, got {seconds!r}")
+        timer = Timer(self._kernel, self._kernel.driver.now() + seconds, dest, message)
+        self.push(timer.when, timer)
+        return timer
+
+    def _arm(self) -> None:
+        when = self._heap[0][0]
+        if self._armed_at is not None and self._armed_at <= when:
+            return
+        if self._handle is not None:
+            self._handle.cancel()
+        driver = self._kernel.driver
+        self._armed_at = when
+        self._handle = driver.call_later(max(0.0, when - driver.now()), self._fire)
+
+    def _fire(self) -> None:
+        self._armed_at = self._handle = None
+        kernel, heap = self._kernel, self._heap
+        now = kernel.driver.now()
+        while heap and heap[0][0] <= now:
+            when, _, entry = heapq.heappop(heap)
+            if isinstance(entry, Process):
+                entry.alarm(when, now)
+            elif entry.dest is not None:
+                dest, entry.dest = entry.dest, None
+                kernel.deliver(dest, entry.message)
+        if heap:
+            self._arm()
+        kernel.wake()
+
+    def close(self) -> None:
+        """Forget everything."""
+        if self._handle is not None:
+            self._handle.cancel()
+        self._armed_at = self._handle = None
+        self._heap.clear()
