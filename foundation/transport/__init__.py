@@ -1,7 +1,7 @@
 """Floor 2: a Thespian system base whose event loop is asyncio.
 
-Connections are persistent, authenticated by a cookie before anything is unpickled, and shared by
-both directions. Every message is handled at most once, or its sender is told (dead letter).
+Connections are persistent, shared by both directions, and authenticated by a cookie before
+anything is unpickled. A message is handled at most once, or its sender is told (dead letter).
 """
 
 from foundation.transport.base import FoundationBase, admin_address, open_system

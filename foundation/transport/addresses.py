@@ -1,12 +1,13 @@
 """Where a process listens, and which life of that port is meant.
 
-Ports are reused by the kernel. Each process therefore draws a random *incarnation*; it is part of
-its address and is named by every dialler, so a message for a dead actor never reaches
+Ports are reused by the kernel. Each process therefore draws a random *incarnation*; it is
+part of its address and is named by every dialler, so a message for a dead actor never reaches
 its successor on the same port. Incarnation 0 means "whoever listens there".
 """
 
 from __future__ import annotations
 
+import errno
 import secrets
 import socket
 from typing import Any
@@ -79,7 +80,11 @@ class RoutedEndpointAddress(EndpointAddress):
     """An actor behind "Admin Routing": other machines reach it through its admin."""
 
     def __init__(
-        self, host: str | None, port: int, incarnation: int = 0, routing: list[Any] | None = None
+        self,
+        host: str | None,
+        port: int,
+        incarnation: int = 0,
+        routing: list[Any] | None = None,
     ) -> None:
         super().__init__(host, port, incarnation)
         self.routing = routing or []
@@ -113,6 +118,17 @@ def is_this_machine(host: str, own_host: str) -> bool:
 def unix_name(host: str, port: int) -> str:
     """The abstract unix-domain name of the listener of *port*."""
     return f"\0foundation/{host}/{port}"
+
+
+def port_is_taken(host: str, port: int) -> bool:
+    """True when a process listens on *port* of *host*."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE
+    return False
 
 
 def _numeric(host: str | None) -> str:

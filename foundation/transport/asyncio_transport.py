@@ -6,85 +6,49 @@ costs one turn of the loop, and ``asyncio.get_running_loop()`` works inside ``re
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
 from collections import deque
-from dataclasses import dataclass
 from typing import Any
 
-from thespian.actors import ActorAddress, ActorExitRequest, WakeupMessage, WatchMessage
+from thespian.actors import ActorExitRequest, WakeupMessage, WatchMessage
 from thespian.system.addressManager import ActorLocalAddress, CannotPickleAddress
-from thespian.system.messages.convention import CONV_ADDR_IPV4_CAPABILITY
 from thespian.system.messages.multiproc import ChildMayHaveDied
 from thespian.system.timing import ExpirationTimer, timePeriodSeconds
 from thespian.system.transport import (
     ExternalInterfaceTransportInit,
-    ForwardMessage,
     ReceiveEnvelope,
     SendStatus,
     Thespian__Run_Expired,
     Thespian__Run_HandlerResult,
     Thespian__Run_Terminated,
     Thespian__UpdateWork,
-    TransmitIntent,
     TransmitOnly,
 )
 
 from foundation.transport import wire
 from foundation.transport.addresses import (
-    DEFAULT_PORT,
     EndpointAddress,
-    RoutedEndpointAddress,
     TXOnlyAdminAddress,
     new_incarnation,
-    parse_address,
 )
 from foundation.transport.config import TransportConfig
+from foundation.transport.endpoints import (
+    Clone,
+    Endpoint,
+    EndpointsMixin,
+    default_config,
+    own_details,
+)
 from foundation.transport.engine import ENVELOPE, OBJECT, Engine
 from foundation.transport.loops import close_loop, disown_loop, hidden_running_loop, new_loop
 from foundation.transport.routing import RoutingMixin
 
 BATCH = 128  # messages handled before other callbacks of the loop get a turn
 _NOTHING: Any = object()
-HOST_CAPABILITY = "Foundation Host"
-BOOT_CAPABILITY = "Foundation Boot"
 
 
-@dataclass(frozen=True)
-class Endpoint:
-    """What a starting process needs to make its transport; carries the cookie, privately.
-
-    Attributes:
-        addrInst: the child's number at its parent; None for the admin.
-        assigned: the address to listen at; None: any port.
-        parent: the address of the creating process.
-        admin: the address of the node's admin.
-        routed, tx_only: Thespian's "Admin Routing" and "Outbound Only".
-        parent_pid: the creating process.
-        die_with_parent: ask the kernel to end this process with its creator.
-    """
-
-    addrInst: int | None  # noqa: N815 - Thespian's name
-    assigned: EndpointAddress | None
-    parent: Any
-    admin: Any
-    config: TransportConfig
-    routed: bool = False
-    tx_only: bool = False
-    parent_pid: int = 0
-    die_with_parent: bool = False
-    logger: bool = False
-
-
-@dataclass(frozen=True)
-class _Clone:
-    """Init marker: one more transport for a program outside the system."""
-
-    original: AsyncioTransport
-
-
-class AsyncioTransport(RoutingMixin, Engine):
+class AsyncioTransport(EndpointsMixin, RoutingMixin, Engine):
     """The transport object of one process (see the contract in Thespian's own bases).
 
     Attributes:
@@ -96,17 +60,17 @@ class AsyncioTransport(RoutingMixin, Engine):
         self._external = False
         if isinstance(init, ExternalInterfaceTransportInit):
             capabilities = args[0]
-            config = config or self.default_config()
+            config = config or default_config()
             self._become_external(self.getAdminAddr(capabilities), False)
             details = EndpointAddress(config.host, 0, new_incarnation())
-        elif isinstance(init, _Clone):
+        elif isinstance(init, Clone):
             config = init.original.config
             self._become_external(init.original._adminAddr, init.original.txOnly)
             details = EndpointAddress(config.host, 0, new_incarnation())
         else:
             config = init.config
             self._adminAddr, self.txOnly = init.admin, init.tx_only
-            details = self._own_details(init)
+            details = own_details(init)
         assert config is not None
         super().__init__(config, new_loop(config), details)
         self._thread: int | None = None if self._external else threading.get_ident()
@@ -123,111 +87,13 @@ class AsyncioTransport(RoutingMixin, Engine):
         self._completed = False
         self._pump_handle: Any = None
         self._foreign: deque[Any] = deque()
-        self._wakeups: set[asyncio.TimerHandle] = set()
+        self._wakeups: dict[object, Any] = {}  # timers that have not fired
         self._watched: dict[int, None] = {}
 
     def _become_external(self, admin: Any, tx_only: bool) -> None:
         self._external = True
         self._adminAddr = admin
         self.txOnly = tx_only
-
-    @staticmethod
-    def default_config() -> TransportConfig:
-        """The configuration of a base that is made without one (by name, in test suites)."""
-        from foundation.transport.cookie import load_cookie
-
-        cookie, explicit = load_cookie()
-        return TransportConfig(cookie=cookie, explicit_cookie=explicit)
-
-    @staticmethod
-    def _own_details(init: Endpoint) -> EndpointAddress:
-        if init.assigned is not None:
-            own = init.assigned
-            return type(own)(*own.sockname, own.incarnation)
-        host = init.config.host
-        if not init.routed:
-            return EndpointAddress(host, 0, new_incarnation())
-        routing = [None, init.admin] if init.tx_only else [init.admin]
-        return RoutedEndpointAddress(host, 0, new_incarnation(), routing)
-
-    # -- addresses and endpoints ---------------------------------------------------------------
-
-    @staticmethod
-    def getAdminAddr(capabilities: dict[str, Any]) -> Any:
-        """The admin's address, from the capabilities alone."""
-        kind = TXOnlyAdminAddress if capabilities.get("Outbound Only", False) else EndpointAddress
-        return ActorAddress(
-            kind(
-                capabilities.get(HOST_CAPABILITY),
-                capabilities.get("Admin Port", DEFAULT_PORT),
-                capabilities.get(BOOT_CAPABILITY, 0),
-            )
-        )
-
-    getAddressFromString = staticmethod(parse_address)
-
-    @staticmethod
-    def getConventionAddress(capabilities: dict[str, Any]) -> list[Any] | None:
-        """The leaders of the convention, None without one."""
-        spec = capabilities.get(CONV_ADDR_IPV4_CAPABILITY)
-        if not spec:
-            return None
-        return [parse_address(each) for each in (spec if isinstance(spec, list) else [spec])]
-
-    @staticmethod
-    def probeAdmin(address: Any) -> bool:
-        """True when something holds the admin's port."""
-        return port_is_taken(*address.addressDetails.sockname)
-
-    def may_dial(self, details: EndpointAddress) -> bool:
-        """Only our own admin may be dialled when it is TX-only."""
-        return bool(details == self._adminAddr.addressDetails)
-
-    def prepEndpoint(self, local: Any, capabilities: dict[str, Any]) -> Endpoint:
-        """In the parent: what the child needs to know."""
-        number, assigned = None, None
-        details = local.addressDetails
-        if isinstance(details, ActorLocalAddress):
-            number = details.addressInstanceNum
-        else:
-            assigned = details
-        if number == -1 and self._logger_details is not None:
-            assigned = self._logger_details  # a replaced logger keeps its address
-        tx_only = bool(capabilities.get("Outbound Only", False))
-        return Endpoint(
-            addrInst=number,
-            assigned=assigned,
-            parent=self.myAddress,
-            admin=self._adminAddr,
-            config=self.config,
-            routed=bool(capabilities.get("Admin Routing", False)) or tx_only,
-            tx_only=tx_only,
-            parent_pid=os.getpid(),
-            # The kernel ties PDEATHSIG to the creating thread, not to the process.
-            die_with_parent=self.config.die_with_parent
-            and threading.current_thread() is threading.main_thread(),
-            logger=number == -1,
-        )
-
-    def connectEndpoint(self, endpoint: Endpoint) -> None:
-        """The child dials us; nothing to do."""
-
-    def external_transport_clone(self) -> AsyncioTransport:
-        """An independent transport of the same program."""
-        return type(self)(_Clone(self))
-
-    def setAddressManager(self, manager: Any) -> None:
-        """Thespian's translation of local addresses."""
-        self._addressMgr = manager
-
-    def enableRXPauseFlowControl(self, enable: bool = True) -> None:
-        """Flow control is by connection here."""
-
-    def protectedFileNumList(self) -> list[int]:
-        """None: the fork hook cleans up."""
-        return []
-
-    childResetFileNumList = protectedFileNumList  # noqa: N815
 
     # -- sending -------------------------------------------------------------------------------
 
@@ -321,8 +187,8 @@ class AsyncioTransport(RoutingMixin, Engine):
     def deadAddress(self, manager: Any, address: Any) -> None:
         """The actor at *address* has exited.
 
-        Its connection is about to break, and what it wrote before (answers, acknowledgements) is
-        still to be read, so only messages that have no connection to break are completed here.
+        Its connection is about to break, and what it wrote before (answers, acknowledgements)
+        is still to be read, so only messages without a connection are completed here.
         """
         details = address.addressDetails
         if isinstance(details, ActorLocalAddress):
@@ -331,7 +197,11 @@ class AsyncioTransport(RoutingMixin, Engine):
                 return
             details = real.addressDetails
         link = self.links.get(details.key) if isinstance(details, EndpointAddress) else None
-        if link and link.conn is None and not (link.dialling or link.scheduled or link.retiring):
+        if (
+            link
+            and link.conn is None
+            and not (link.dialling or link.scheduled or link.retiring)
+        ):
             queue, link.queue = link.queue, deque()
             for _kind, _payload, entry in queue:
                 self.loop.call_soon(self.complete, entry, SendStatus.DeadTarget)
@@ -364,7 +234,8 @@ class AsyncioTransport(RoutingMixin, Engine):
                     seconds = max(0.0, timePeriodSeconds(maximumDuration))
                     timer = self.loop.call_later(seconds, self._stop, Thespian__Run_Expired())
                 with hidden_running_loop():
-                    self.loop.run_forever()
+                    while self._result is _NOTHING:  # whoever else stops the loop
+                        self.loop.run_forever()
             self.flush()
         finally:
             self._running = False
@@ -394,7 +265,8 @@ class AsyncioTransport(RoutingMixin, Engine):
     def _stop(self, result: Any) -> None:
         if self._result is _NOTHING and self._running:
             self._result = result
-            self.loop.stop()
+            if self.loop.is_running():
+                self.loop.stop()
 
     def _check_stop(self) -> None:
         if self._handler is TransmitOnly:
@@ -481,7 +353,9 @@ class AsyncioTransport(RoutingMixin, Engine):
             self._ending = True
         self._pump_soon()
 
-    def interrupt_wait(self, signal_shutdown: bool = False, check_children: bool = False) -> None:
+    def interrupt_wait(
+        self, signal_shutdown: bool = False, check_children: bool = False
+    ) -> None:
         """From a signal handler: deliver the news through the loop."""
         if self._closed:
             return
@@ -498,12 +372,12 @@ class AsyncioTransport(RoutingMixin, Engine):
         """Deliver a `WakeupMessage` after *period*."""
         timer = ExpirationTimer(period)
         seconds = max(0.0, timePeriodSeconds(period))
-        handle = self.loop.call_later(seconds, self._wake, timer, payload)
-        handle.wakeup = timer  # type: ignore[attr-defined]
-        self._wakeups.add(handle)
+        token = object()
+        self._wakeups[token] = timer
+        self.loop.call_later(seconds, self._wake, token, payload)
 
-    def _wake(self, timer: Any, payload: Any) -> None:
-        self._wakeups = {each for each in self._wakeups if each.when() > self.loop.time()}
+    def _wake(self, token: object, payload: Any) -> None:
+        timer = self._wakeups.pop(token)
         self._deliver(WakeupMessage(timer.duration, payload))
 
     def set_watch(self, filenos: list[int]) -> None:
@@ -542,7 +416,7 @@ class AsyncioTransport(RoutingMixin, Engine):
         for source, _kind, payload in self.inbox:
             sender = getattr(source, "sender", None) or self.myAddress
             response.addReceivedMessage(sender, self.myAddress, str(payload))
-        response.addWakeups([(self.myAddress, each.wakeup) for each in self._wakeups])  # type: ignore[attr-defined]
+        response.addWakeups([(self.myAddress, timer) for timer in self._wakeups.values()])
         for peer, count in self.refused_peers.items():
             response.addKeyVal(f"refused connections from {peer}", count)
 
@@ -570,18 +444,4 @@ class AsyncioTransport(RoutingMixin, Engine):
         disown_loop(self.loop)
 
 
-def port_is_taken(host: str, port: int) -> bool:
-    """True when a process listens on *port* of *host*."""
-    import errno
-    import socket
-
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            return error.errno == errno.EADDRINUSE
-    return False
-
-
-__all__ = ["AsyncioTransport", "Endpoint", "ForwardMessage", "TransmitIntent", "port_is_taken"]
+__all__ = ["AsyncioTransport", "Endpoint"]

@@ -21,13 +21,10 @@ from thespian.system.transport import ReceiveEnvelope
 
 from foundation.errors import TransportError
 from foundation.transport import boot, core_fixes
-from foundation.transport.asyncio_transport import (
-    BOOT_CAPABILITY,
-    HOST_CAPABILITY,
-    AsyncioTransport,
-    port_is_taken,
-)
+from foundation.transport.addresses import port_is_taken
+from foundation.transport.asyncio_transport import AsyncioTransport
 from foundation.transport.config import TransportConfig
+from foundation.transport.endpoints import BOOT_CAPABILITY, HOST_CAPABILITY, default_config
 
 ADMIN_START_LIMIT = 15.0  # seconds; spawn on a busy machine is slow
 ADMIN_EXIT_LIMIT = 3.0  # seconds between the admin's last word and the end of its process
@@ -55,7 +52,7 @@ class FoundationBase(multiprocessCommon):  # type: ignore[misc]
         exclusive: bool = False,
     ) -> None:
         core_fixes.check_version()
-        config = config or AsyncioTransport.default_config()
+        config = config or default_config()
         capabilities = system.capabilities
         capabilities["Thespian ActorSystem Name"] = "foundation"
         capabilities["Thespian ActorSystem Version"] = 1
@@ -110,8 +107,8 @@ class FoundationBase(multiprocessCommon):  # type: ignore[misc]
         if admin.exitcode == boot.EXIT_PORT_TAKEN:
             raise _PortTaken(_taken(port))
         raise TransportError(
-            f"the admin process ended with code {admin.exitcode} while starting; in a program that "
-            'runs threads, protect the main script with `if __name__ == "__main__":`'
+            f"the admin process ended with code {admin.exitcode} while starting; in a program "
+            'that runs threads, protect the main script with `if __name__ == "__main__":`'
         )
 
     def shutdown(self) -> None:
@@ -208,7 +205,7 @@ def _taken(port: Any) -> str:
 
 
 def _await_group_end(group: int) -> None:
-    """Wait a moment for killed processes to be gone (zombies of others cannot be waited for)."""
+    """Wait a moment for killed processes to be gone."""
     deadline = time.monotonic() + 1.0
     while time.monotonic() < deadline:
         try:

@@ -19,17 +19,19 @@ from thespian.system import logdirector, multiprocCommon
 from thespian.system.transport import TransmitIntent
 
 from foundation.transport import core_fixes, hygiene
-from foundation.transport.asyncio_transport import Endpoint
+from foundation.transport.endpoints import Endpoint
 
 EXIT_PORT_TAKEN = 71
 EXIT_GRACE = 2.0  # seconds an ending process waits for its children to finish their clean-up
 
+_StockAdmin: Any = multiprocCommon.MultiProcAdmin
+_StockManager: Any = multiprocCommon.MultiProcManager
 _stock_start_child = multiprocCommon.startChild
 _stock_start_logger_process = logdirector.startupASLogger
 
 
 class StartContext:
-    """Chooses how to start a process each time: fork, or spawn where threads make fork unsafe."""
+    """Chooses how to start a process: fork, or spawn where threads make fork unsafe."""
 
     @property
     def Process(self) -> Any:
@@ -37,12 +39,11 @@ class StartContext:
         method = "fork" if threading.active_count() == 1 else "spawn"
         if method not in multiprocessing.get_all_start_methods():
             method = "spawn"
-        return multiprocessing.get_context(method).Process
+        context: Any = multiprocessing.get_context(method)
+        return context.Process
 
 
-class FoundationAdmin(  # type: ignore[misc]
-    core_fixes.QuickSending, core_fixes.ChildExits, multiprocCommon.MultiProcAdmin
-):
+class FoundationAdmin(core_fixes.QuickSending, core_fixes.ChildExits, _StockAdmin):  # type: ignore[misc]
     """Thespian's admin with its defects mended; outlives the death of its logger."""
 
     _logger_seen = False
@@ -50,11 +51,10 @@ class FoundationAdmin(  # type: ignore[misc]
     def _logger_died(self) -> None:
         if not self.isShuttingDown():
             self.asLogProc = None
-            with _known_logger(self.asLogger):
-                multiprocCommon._startLogger(
-                    self.transport.__class__, self.transport, self, self.capabilities,
-                    self.logdefs, self.mpcontext,
-                )  # fmt: skip
+            multiprocCommon._startLogger(
+                self.transport.__class__, self.transport, self, self.capabilities,
+                self.logdefs, self.mpcontext,
+            )  # fmt: skip
 
     def h_LoggerConnected(self, envelope: Any) -> Any:
         """The second logger takes the place of the first, at the same address."""
@@ -67,15 +67,10 @@ class FoundationAdmin(  # type: ignore[misc]
         return super().h_LoggerConnected(envelope)
 
 
-@contextlib.contextmanager
-def _known_logger(address: Any) -> Any:
-    yield address
-
-
-class FoundationManager(  # type: ignore[misc]
-    core_fixes.QuickSending, core_fixes.ChildExits, multiprocCommon.MultiProcManager
-):
+class FoundationManager(core_fixes.QuickSending, core_fixes.ChildExits, _StockManager):  # type: ignore[misc]
     """Thespian's wrapper of an actor, with a short way for messages that are plain bytes."""
+
+    actorInst: Any
 
     def run(self) -> None:
         """Run the actor; segmentation faults end it."""

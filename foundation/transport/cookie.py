@@ -40,7 +40,7 @@ def _checked(cookie: str | bytes, source: str) -> bytes:
     raw = cookie.encode() if isinstance(cookie, str) else bytes(cookie)
     raw = raw.strip()
     if len(raw) < MIN_BYTES:
-        raise CookieError(f"{source} has {len(raw)} bytes; use at least {MIN_BYTES} random ones")
+        raise CookieError(f"{source} has {len(raw)} bytes; use {MIN_BYTES} or more")
     return raw
 
 

@@ -54,7 +54,9 @@ def check_version() -> None:
 
         version = installed("thespian")
     if not version.startswith(SUPPORTED):
-        raise TransportError(f"thespian {version} is not supported; install thespian>=4.0.1,<4.1")
+        raise TransportError(
+            f"thespian {version} is not supported; install thespian>=4.0.1,<4.1"
+        )
 
 
 @functools.cache
@@ -144,7 +146,6 @@ class QuickSending:
         try:
             self.transport.scheduleTransmit(self._addrManager, intent)
         except Exception:
-            # Thespian's own path tries again: it parks messages for children whose address is not
-            # known yet, and turns other failures into poison messages.
+            # Thespian's own path tries again: it parks messages for children whose address is
+            # not known yet, and turns other failures into poison messages.
             self._send_intent_to_transport(intent)  # type: ignore[attr-defined]
-

@@ -86,6 +86,8 @@ class Handshake:
         self.done = True
 
     def _proof(self, role: str) -> bytes:
-        nonces = (self._nonce, self._peer_nonce) if self.dialler else (self._peer_nonce, self._nonce)
-        text = b"foundation/1 " + role.encode() + b"".join(nonces)
+        nonces = self._nonce + self._peer_nonce
+        if not self.dialler:
+            nonces = self._peer_nonce + self._nonce
+        text = b"foundation/1 " + role.encode() + nonces
         return hmac.digest(self._cookie, text, "sha256")

@@ -15,7 +15,7 @@ def new_loop(config: TransportConfig) -> asyncio.AbstractEventLoop:
     if config.uvloop:
         import uvloop
 
-        return uvloop.new_event_loop()  # type: ignore[no-any-return]
+        return uvloop.new_event_loop()
     return asyncio.SelectorEventLoop()
 
 

@@ -1,4 +1,4 @@
-"""An endpoint of an ordinary asyncio program: messages to and from actors on the caller's loop."""
+"""An endpoint of an ordinary asyncio program, living on the program's own loop."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ _log = logging.getLogger("foundation.transport")
 class _OutsideEngine(RoutingMixin, Engine):
     """Delivers every message to one callback, on a loop that somebody else runs."""
 
-    def __init__(self, config: TransportConfig, loop: Any, deliver: Callable[[Any], None]) -> None:
+    def __init__(
+        self, config: TransportConfig, loop: Any, deliver: Callable[[Any], None]
+    ) -> None:
         self._deliver = deliver
         self._again: Any = None
         super().__init__(config, loop, EndpointAddress(config.host, 0, new_incarnation()))
@@ -76,11 +78,11 @@ class Outside:
         admin: the address of the admin, needed for `create_actor` and dead letters.
 
     Attributes:
-        on_message: called as ``on_message(message, sender)`` with everything no `ask` waits for.
+        on_message: called as ``on_message(message, sender)`` with what no `ask` waits for.
         on_lost: called as ``on_lost(address)`` when the connection to a peer broke, or a peer
             cannot be reached.
-        on_dead_letter: called as ``on_dead_letter(address, message)`` when a `tell` could not be
-            delivered; by default such messages go to Thespian's dead-letter handler.
+        on_dead_letter: called as ``on_dead_letter(address, message)`` when a `tell` could not
+            be delivered; by default such messages go to Thespian's dead-letter handler.
     """
 
     def __init__(self, system: Any, *, admin: Any = None) -> None:
@@ -90,7 +92,7 @@ class Outside:
             base = system._systemBase
             if base is None or not isinstance(getattr(base, "config", None), TransportConfig):
                 raise TransportError(
-                    "Outside needs a running system opened by open_system(), or a TransportConfig"
+                    "Outside needs a system opened by open_system(), or a TransportConfig"
                 )
             self._config, self._admin = base.config, base.adminAddr
         self.on_message: Callable[[Any, Any], None] | None = None
@@ -204,7 +206,8 @@ class Outside:
         self._creating[number] = future
         try:
             self.tell(
-                self._admin, PendingActor(name, None, number, requirements, globalName=global_name)
+                self._admin,
+                PendingActor(name, None, number, requirements, globalName=global_name),
             )
             async with asyncio.timeout(timeout):
                 response = await future
@@ -278,11 +281,11 @@ class Outside:
             return
         if self.on_dead_letter is not None:
             self._guarded(self.on_dead_letter, address, message)
-        elif self._admin is not None and address != self._admin:
-            if not isinstance(message, DeadEnvelope):
-                letter = DeadEnvelope(ActorAddress(address.addressDetails), message)
-                link = engine.link_to(self._admin.addressDetails)
-                engine.send(link, *engine.encode(letter), None)
+            return
+        if self._admin is None or address == self._admin or isinstance(message, DeadEnvelope):
+            return
+        letter = DeadEnvelope(ActorAddress(address.addressDetails), message)
+        engine.send(engine.link_to(self._admin.addressDetails), *engine.encode(letter), None)
 
     def _guarded(self, callback: Callable[..., None], *args: Any) -> None:
         try:

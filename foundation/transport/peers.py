@@ -1,7 +1,7 @@
 """Being told at once that a peer's process is gone.
 
-A killed process closes its connections; the kernel tells us within a millisecond. This is how the
-layers above learn of a death without relying on ``ChildActorExited``.
+A killed process closes its connections; the kernel tells us within a millisecond. This is how
+the layers above learn of a death without relying on ``ChildActorExited``.
 
 Limits: only peers with an open connection are noticed (exchange heartbeats, or set
 ``idle_close=None``), and a machine that vanishes silently takes about 20 s.
@@ -18,8 +18,8 @@ from foundation.transport.engine import Engine
 def watch_peer_loss(actor: Any, callback: Callable[[Any], None]) -> bool:
     """Call *callback* with the `ActorAddress` of each peer whose connection broke.
 
-    It runs as a callback of the actor's loop, outside ``receiveMessage``; ``actor.send`` works in
-    it. A connection that ends with a goodbye (idle) is no loss; a refused dial is one.
+    It runs as a callback of the actor's loop, outside ``receiveMessage``; ``actor.send`` works
+    in it. A connection that ends with a goodbye (idle) is no loss; a refused dial is one.
 
     Args:
         actor: the Thespian actor itself (``self``), from its first message on.
