@@ -63,6 +63,7 @@ class Remote:
         self._kernel = kernel
         self.peers: dict[str, Peer] = {}
         self._dirty: dict[str, Peer] = {}
+        self._buried: dict[str, int] = {}  # hosts that went down: their last incarnation
         self._call_ref = 0
         self.frames_in = self.frames_out = self.ops_in = self.ops_out = 0
         self.on_host: list[Callable[[str, bool], None]] = []  # told of hosts up and down
@@ -92,12 +93,14 @@ class Remote:
 
     # Hosts
 
-    def host_up(self, host: str, incarnation: int) -> None:
-        """Another host can be reached from now on."""
+    def host_up(self, host: str, incarnation: int) -> bool:
+        """Another host can be reached from now on; False when that is no news, or too old."""
+        if self._buried.get(host, -1) >= incarnation:
+            return False  # a late word of a dead incarnation
         known = self.peers.get(host)
         if known is not None:
             if known.incarnation >= incarnation:
-                return
+                return False
             self.host_down(host, "killed")
         self.peers[host] = Peer(host, incarnation)
         if self._kernel.names.authority is None:
@@ -105,12 +108,15 @@ class Remote:
                 self.op(host, ("name_up", name, pid))
         for told in self.on_host:
             told(host, True)
+        return True
 
     def host_down(self, host: str, reason: Any = "noconnection") -> None:
         """A host has gone: settle all that crosses to it with *reason* (R3)."""
         peer = self.peers.pop(host, None)
         if peer is None:
             return
+        if reason == "killed":
+            self._buried[host] = peer.incarnation
         self._dirty.pop(host, None)
         kernel = self._kernel
         kernel.names.forget_host(host)

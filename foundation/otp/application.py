@@ -1,0 +1,310 @@
+"""Starting an application: a node, and the user's supervision tree on it.
+
+The tree hangs under a root supervisor in the control host, which starts it in a worker host
+(its *home*) and starts it again in another when that host dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from foundation.errors import CallExit, FoundationError, InvalidChildSpec, NodeError
+from foundation.otp.child_spec import ChildSpec, child_spec, to_spec
+from foundation.otp.server_process import ServerProcess
+from foundation.otp.supervisor import Supervisor
+from foundation.otp.sys_requests import SysRequest
+from foundation.runtime.messages import HostOptions
+from foundation.runtime.node import AsyncNode, Node
+from foundation.runtime.program import (
+    NodeOptions,
+    Program,
+    close_actor_system,
+    open_actor_system,
+)
+
+ROOT = "foundation.root"
+INSTALLERS = ("foundation.otp.application:install",)
+log = logging.getLogger("foundation")
+
+
+def install(kernel: Any) -> None:
+    """Prepare the kernel of a host for everything of floor 4; called in every host."""
+    from foundation.otp import registry, sys_requests
+
+    registry.install(kernel)
+    assert sys_requests is not None
+
+
+class Application:
+    """A node that is about to be started, by ``with`` or ``async with``.
+
+    Made by ``foundation.start``; see there.
+    """
+
+    def __init__(self, root: tuple[ChildSpec, ...], options: NodeOptions) -> None:
+        self._root = root
+        self._options = options
+        self._program: Program | None = None
+        self._system: Any = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    # Blocking
+
+    def open(self) -> Node:
+        """Start the node and the application; ``close`` stops them. As entering ``with``."""
+        self._fresh()
+        self._system = open_actor_system(self._options)
+        try:
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(
+                target=_run_loop, args=(self._loop,), name="foundation-node", daemon=True
+            )
+            self._thread.start()
+            inner = asyncio.run_coroutine_threadsafe(self._open(), self._loop).result()
+        except BaseException:
+            self.close()
+            raise
+        return Node(inner, self._loop)
+
+    def close(self) -> None:
+        """Stop the application in reverse order of its start, then the node."""
+        loop, self._loop = self._loop, None
+        try:
+            if loop is not None:
+                asyncio.run_coroutine_threadsafe(self._close(), loop).result()
+                loop.call_soon_threadsafe(loop.stop)
+                if self._thread is not None:
+                    self._thread.join()
+                loop.close()
+        finally:
+            self._close_system()
+
+    def __enter__(self) -> Node:
+        return self.open()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Asynchronous
+
+    async def __aenter__(self) -> AsyncNode:
+        self._fresh()
+        self._system = open_actor_system(self._options)
+        try:
+            return await self._open()
+        except BaseException:
+            await self._close()
+            self._close_system()
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        try:
+            await self._close()
+        finally:
+            self._close_system()
+
+    # Both
+
+    def _fresh(self) -> None:
+        if self._program is not None or self._system is not None:
+            raise NodeError("this application was started already; call foundation.start again")
+
+    async def _open(self) -> AsyncNode:
+        program = self._program = Program(self._options, self._system)
+        program.stop_server = _stop_server
+        program.on_restart = self._start_root
+        await program.open()
+        await self._start_root()
+        return AsyncNode(program)
+
+    async def _start_root(self) -> None:
+        assert self._program is not None
+        if not self._root:
+            return
+        node = AsyncNode(self._program)
+        host = self._program.running
+        payload = (Supervisor, (list(self._root),), {})
+        root = await node.spawn_server(
+            ServerProcess, payload, name=ROOT, where=self._program.control, what="application"
+        )
+        kernel = host.kernel
+        starts = self._program.restarts
+
+        async def watch() -> None:
+            from foundation.kernel.ops import monitor, receive
+            from foundation.kernel.values import Down
+
+            ref = monitor(root)
+            down: Down = await receive(lambda m: isinstance(m, Down) and m.ref == ref)
+            program = self._program
+            if program is None or program.closing or program.restarts != starts:
+                return
+            if down.reason in ("killed", "noconnection") and program.system is not None:
+                return  # its host died; the program starts it anew
+            program.fail(NodeError(f"the application ended: {down.reason!r}"))
+
+        from foundation.kernel.process import FunctionProcess
+
+        kernel.spawn(FunctionProcess, (watch, (), {}))
+
+    async def _close(self) -> None:
+        program, self._program = self._program, None
+        if program is None:
+            return
+        try:
+            if program.host is not None and program.failure is None:
+                program.closing = True
+                await self._stop_root(AsyncNode(program))
+        finally:
+            await program.close()
+
+    async def _stop_root(self, node: AsyncNode) -> None:
+        if not self._root or node.whereis(ROOT) is None:
+            return
+        try:
+            await _stop_server(node, ROOT, "shutdown", None)
+        except FoundationError as error:
+            log.warning("the application did not stop in order: %s", error)
+
+    def _close_system(self) -> None:
+        system, self._system = self._system, None
+        close_actor_system(system)
+
+
+async def _stop_server(
+    node: AsyncNode, server: Any, reason: Any, timeout: float | None
+) -> None:
+    try:
+        await node.system_call(server, SysRequest("stop", (reason,)), timeout=timeout)
+    except CallExit as error:
+        if error.reason != reason or error.definite:
+            raise
+
+
+def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    loop.run_forever()
+
+
+def start(
+    app: Any = None,
+    *args: Any,
+    name: str | None = None,
+    hosts: int | None = None,
+    home: str = "worker",
+    cookie: str | bytes | None = None,
+    port: int = 0,
+    stock: bool = False,
+    uvloop: bool = False,
+    share_messages: bool = False,
+    log_level: int = logging.ERROR,
+    hog_seconds: float = 0.5,
+) -> Application:
+    """Start a node that runs *app*; use the result with ``with`` or ``async with``.
+
+    Args:
+        app: a ``Supervisor`` or ``GenServer`` subclass, a ``ChildSpec``, a list of these, or
+            None for a node without an application.
+        *args: for the ``init`` of a class.
+        name: name of the node; default: from the process id.
+        hosts: worker hosts, each an operating-system process; None is one per core, 0 runs
+            everything in this program, without Thespian.
+        home: where the application's tree starts: ``"worker"``, ``"control"``, ``"main"`` or a
+            host's name.
+        cookie: shared secret; default ``$FOUNDATION_COOKIE`` or one generated for this user.
+        port: of the Thespian admin; 0 takes a free one.
+        stock: run on Thespian's ``multiprocTCPBase`` instead of our transport.
+        uvloop: run the hosts on uvloop (extra ``uvloop``).
+        share_messages: pass messages by reference, see ``Kernel``.
+        log_level: level of logger ``foundation`` in this program and the hosts.
+        hog_seconds: a callback that runs longer is reported in the log.
+
+    Returns:
+        ``with start(Bank) as node:`` gives a ``Node`` whose methods block; ``async with`` an
+        ``AsyncNode`` on the running loop. ``open()`` and ``close()`` do the same by hand.
+
+    Raises:
+        InvalidChildSpec: *app* is none of these.
+        NodeError, TransportError, StartError: on entering, when something could not start.
+    """
+    host = None if hosts == 0 else home
+    root = tuple(child_spec(spec, host=host) for spec in _root_specs(app, args))
+    options = NodeOptions(
+        name=name or f"node-{os.getpid()}",
+        hosts=hosts,
+        cookie=cookie,
+        port=port,
+        stock=stock,
+        uvloop=uvloop,
+        host_options=HostOptions(
+            sys_path=tuple(sys.path),
+            installers=INSTALLERS,
+            share_messages=share_messages,
+            log_level=log_level,
+            hog_seconds=hog_seconds,
+        ),
+    )
+    return Application(root, options)
+
+
+def _root_specs(app: Any, args: tuple[Any, ...]) -> list[ChildSpec]:
+    if app is None:
+        return []
+    if isinstance(app, list):
+        if args:
+            raise InvalidChildSpec("start([...]) takes no further arguments for init")
+        return [to_spec(child) for child in app]
+    return [to_spec((app, *args) if isinstance(app, type) else app)]
+
+
+def run(app: Any, *args: Any, on_ready: Callable[[Node], None] | None = None, **options: Any) -> int:
+    """Run *app* in the foreground until SIGTERM or SIGINT; stop its tree in reverse order.
+
+    Args:
+        app: as ``start``, and *args*, **options** too.
+        on_ready: called with the node once the application runs.
+
+    Returns:
+        0 after a signal; 1 when the application ended by itself. A second signal gives up
+        waiting for an orderly stop and ends the program.
+    """
+    wake = threading.Event()
+    signals = 0
+
+    def stop(number: int, frame: Any) -> None:
+        nonlocal signals
+        signals += 1
+        if signals > 1:
+            os._exit(130)
+        wake.set()
+
+    before = {s: signal.signal(s, stop) for s in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with start(app, *args, **options) as node:
+            if on_ready is not None:
+                on_ready(node)
+            program = node.asynchronous.program
+            while not wake.is_set() and program.failure is None:
+                wake.wait(0.2)
+            if program.failure is not None:
+                log.error("%s", program.failure)
+                return 1
+        return 0
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+

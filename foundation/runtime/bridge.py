@@ -1,0 +1,170 @@
+"""Between servers and plain Thespian actors, both ways.
+
+From outside to a server: send ``Envelope(to, message, kind)`` to any host's address; a call is
+answered by ``Answer(ok, value)``. A dedicated server also takes plain messages at its own
+address: each is a call, and what it replies (other than None) is sent back as it is.
+
+From a server to an actor: ``tell(address, message)`` and ``await ask(address, message)``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from foundation.errors import CallExit, NodeError
+from foundation.kernel.ops import current
+from foundation.kernel.process import CAST, INFO
+from foundation.kernel.reports import Notice
+from foundation.runtime.messages import Answer, Envelope
+
+if TYPE_CHECKING:
+    from foundation.runtime.host import Host
+
+
+class _ReplyTo:
+    """Sink of a call that came from a Thespian program."""
+
+    def __init__(self, answer: Callable[[bool, Any], None]) -> None:
+        self._answer = answer
+
+    def resolve(self, token: Any, ok: bool, value: Any) -> None:
+        """Send the answer."""
+        self._answer(ok, value if ok else value.reason)
+
+
+class Bridge:
+    """The bridge of one host actor; ``kernel.tables["thespian"]``."""
+
+    def __init__(self, actor: Any, host: Host) -> None:
+        self._actor = actor
+        self._host = host
+        self._asked: dict[str, tuple[Any, deque[asyncio.Future[Any]]]] = {}
+        self._children: list[tuple[Any, Callable[[], None]]] = []
+        host.kernel.tables["thespian"] = self
+
+    # From Thespian to servers
+
+    def receive(self, message: Any, sender: Any) -> None:
+        """Take a message that is not of the host protocol."""
+        if isinstance(message, Envelope):
+            self._deliver(message, sender)
+        elif not self._answered(message, sender):
+            self._plain(message, sender)
+
+    def _deliver(self, envelope: Envelope, sender: Any) -> None:
+        kernel = self._host.kernel
+        if envelope.kind in ("cast", "info"):
+            kind = CAST if envelope.kind == "cast" else INFO
+            kernel.deliver(envelope.to, kernel.isolate(envelope.message), kind)
+            kernel.wake()
+        else:
+            self._call(
+                envelope.to,
+                envelope.message,
+                lambda ok, value: self._actor.send(sender, Answer(ok, value)),
+            )
+
+    def _plain(self, message: Any, sender: Any) -> None:
+        pid = self._actor.main_process() if self._host.config.role == "dedicated" else None
+        if pid is None:
+            text = f"host {self._host.config.address} got {message!r}, which is no Envelope"
+            self._host.driver.report(Notice("warning", text))
+            return
+
+        def answer(ok: bool, value: Any) -> None:
+            if not ok:
+                self._actor.send(sender, Answer(False, value))
+            elif value is not None:
+                self._actor.send(sender, value)
+
+        self._call(pid, message, answer)
+
+    def _call(self, to: Any, message: Any, answer: Callable[[bool, Any], None]) -> None:
+        kernel = self._host.kernel
+        try:
+            kernel.request(_ReplyTo(answer), kernel.outside, to, message)
+        except CallExit as error:
+            answer(False, error.reason)
+
+    # From servers to Thespian
+
+    def tell(self, address: Any, message: Any) -> None:
+        """Send *message* to the actor at *address*."""
+        self._actor.send(address, message)
+
+    async def ask(self, address: Any, message: Any, timeout: float | None) -> Any:
+        """Send *message* and wait for the next message from *address*."""
+        key = str(address)
+        future = self._host.loop.create_future()
+        self._asked.setdefault(key, (address, deque()))[1].append(future)
+        self._actor.send(address, message)
+        async with asyncio.timeout(timeout):
+            return await future
+
+    def _answered(self, message: Any, sender: Any) -> bool:
+        _, queue = self._asked.get(str(sender), (None, None))
+        while queue:
+            future = queue.popleft()
+            if not future.done():
+                future.set_result(message)
+                return True
+        return False
+
+    # Actors as supervised children
+
+    def start_actor(self, actor_class: Any, gone: Callable[[], None]) -> Any:
+        """Create a child actor; *gone* is called when it has exited."""
+        address = self._actor.createActor(actor_class)
+        self._children.append((address, gone))
+        return address
+
+    def stop_actor(self, address: Any) -> None:
+        """Ask a child actor to exit."""
+        from thespian.actors import ActorExitRequest
+
+        self._actor.send(address, ActorExitRequest(recursive=True))
+
+    def actor_exited(self, address: Any) -> None:
+        """Thespian says that a child actor is gone; may be said twice."""
+        for entry in self._children:
+            if entry[0] == address:
+                self._children.remove(entry)
+                entry[1]()
+                return
+
+
+def bridge() -> Bridge:
+    """Return the bridge of the current process's host.
+
+    Raises:
+        NodeError: the host is no Thespian actor (the embedding program, the simulator).
+    """
+    found = current().kernel.tables.get("thespian")
+    if found is None:
+        raise NodeError(
+            "this process does not run in a Thespian actor; give its child spec host='worker' "
+            "and start the node with hosts of 1 or more"
+        )
+    return found  # type: ignore[no-any-return]
+
+
+def tell(address: Any, message: Any) -> None:
+    """Send *message* to the plain Thespian actor at *address*."""
+    bridge().tell(address, message)
+
+
+async def ask(address: Any, message: Any, *, timeout: float | None = 5.0) -> Any:
+    """Send *message* to a plain Thespian actor and wait for its next message to this host.
+
+    Thespian's messages carry no correlation: asks to one actor are answered in order.
+
+    Raises:
+        TimeoutError: no answer within *timeout* seconds.
+    """
+    return await bridge().ask(address, message, timeout)
+
+
+__all__ = ["Bridge", "ask", "bridge", "tell"]

@@ -1,0 +1,169 @@
+"""One host: a kernel, its driver, and the addresses of the other hosts.
+
+The same object lives in a Thespian actor (``host_actor.py``) and in the embedding program
+(``program.py``); they differ in how a message is told to an address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from foundation.errors import NodeError, StartError
+from foundation.kernel.kernel import Kernel
+from foundation.kernel.reports import Notice
+from foundation.runtime.driver import AsyncioDriver
+from foundation.runtime.logs import log_report
+from foundation.runtime.messages import Hello, HostConfig, PeerDown, PeerUp
+from foundation.runtime.placement import HostPlacer
+from foundation.runtime.watchdog import Watchdog
+
+Tell = Callable[[Any, Any], None]
+
+
+class Host:
+    """A kernel among other kernels.
+
+    Args:
+        config: who this host is.
+        loop: the event loop it runs on.
+        tell: sends a Thespian message to an actor address; must not raise.
+        me: the actor address of this host.
+    """
+
+    def __init__(
+        self, config: HostConfig, loop: asyncio.AbstractEventLoop, tell: Tell, me: Any
+    ) -> None:
+        self.config = config
+        self.loop = loop
+        self._tell = tell
+        self._me = me
+        self.actors: dict[str, Any] = {}
+        self._opening: dict[int, asyncio.Future[str]] = {}
+        options = config.options
+        _extend_path(options.sys_path)
+        logging.getLogger("foundation").setLevel(options.log_level)
+        self.driver = AsyncioDriver(loop, send_frame=self._send_frame, report=log_report)
+        self.kernel = Kernel(
+            config.address,
+            self.driver,
+            incarnation=config.incarnation,
+            share_messages=options.share_messages,
+        )
+        if config.authority != config.address:
+            self.kernel.names.authority = config.authority
+        self.kernel.placer = HostPlacer(self)
+        self.kernel.remote.handlers["host_opened"] = self._on_opened
+        for path in options.installers:
+            module, _, function = path.partition(":")
+            getattr(importlib.import_module(module), function)(self.kernel)
+        self.watchdog = Watchdog(self.kernel, options.hog_seconds, self._report_threadsafe)
+        for address, incarnation, actor in config.peers:
+            self.meet(address, incarnation, actor)
+
+    # Other hosts
+
+    def meet(self, address: str, incarnation: int, actor: Any) -> None:
+        """Get to know another host, and introduce this one to it."""
+        if self._met(address, incarnation, actor):
+            self._tell(actor, Hello(self.config.address, self.config.incarnation, self._me))
+
+    def _met(self, address: str, incarnation: int, actor: Any) -> bool:
+        if address == self.config.address:
+            return False
+        if not self.kernel.remote.host_up(address, incarnation):
+            return False
+        self.actors[address] = actor
+        return True
+
+    def lose(self, address: str, incarnation: int, reason: str) -> None:
+        """That life of that host is over."""
+        peer = self.kernel.remote.peers.get(address)
+        if peer is not None and peer.incarnation == incarnation:
+            self.kernel.remote.host_down(address, reason)
+            self.actors.pop(address, None)
+
+    def receive(self, message: Any, sender: Any) -> bool:
+        """Take a message of the host protocol; False when it is none."""
+        if type(message) is bytes:
+            try:
+                self.kernel.remote.on_frame(message)
+            except Exception as error:
+                self.driver.report(Notice("error", f"a frame was dropped: {error}"))
+        elif isinstance(message, Hello):
+            self._met(message.address, message.incarnation, message.actor)
+        elif isinstance(message, PeerUp):
+            self.meet(message.address, message.incarnation, message.actor)
+        elif isinstance(message, PeerDown):
+            self.lose(message.address, message.incarnation, message.reason)
+        else:
+            return False
+        return True
+
+    def _send_frame(self, host: str, frame: bytes) -> None:
+        actor = self.actors.get(host)
+        if actor is not None:
+            self._tell(actor, frame)
+
+    # Dedicated hosts
+
+    async def open_dedicated(self, label: str) -> str:
+        """Ask the control host for a host of its own; return its address.
+
+        Raises:
+            StartError: the control host could not start it.
+        """
+        authority = self.config.authority
+        number = max(self._opening, default=0) + 1
+        future: asyncio.Future[str] = self.loop.create_future()
+        self._opening[number] = future
+        try:
+            if authority == self.config.address:
+                self.open_host(self.config.address, number, label)
+            else:
+                self.kernel.remote.op(authority, ("host_open", number, label))
+            async with asyncio.timeout(20):
+                return await future
+        except TimeoutError:
+            raise StartError("the control host did not answer within 20 s", label) from None
+        finally:
+            del self._opening[number]
+
+    def open_host(self, requester: str, number: int, label: str) -> None:
+        """Start a dedicated host; only the control host can (``control.py``)."""
+        raise NodeError(
+            "isolation='host' needs a node with hosts; this one was started with hosts=0"
+        )
+
+    def _on_opened(self, host: str, number: int, address: str | None, error: str) -> None:
+        future = self._opening.get(number)
+        if future is None or future.done():
+            return
+        if address is None:
+            future.set_exception(StartError(error, "dedicated host"))
+        else:
+            future.set_result(address)
+
+    # Housekeeping
+
+    def _report_threadsafe(self, report: Any) -> None:
+        try:
+            self.loop.call_soon_threadsafe(self.driver.report, report)
+        except RuntimeError:
+            log_report(report)  # the loop is closed already
+
+    def close(self) -> None:
+        """Stop the kernel and the watchdog."""
+        self.watchdog.close()
+        self.kernel.close()
+
+
+def _extend_path(entries: tuple[str, ...]) -> None:
+    for entry in entries:
+        if entry not in sys.path and os.path.exists(entry or "."):
+            sys.path.append(entry)

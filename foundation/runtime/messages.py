@@ -1,0 +1,124 @@
+"""What hosts say to each other besides frames, as Thespian messages (pickled).
+
+A frame of kernel operations is plain ``bytes``. Everything here is rare: starting, meeting and
+losing hosts. ``Envelope`` and ``Answer`` are public: they are how any Thespian program talks to
+any server.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class HostConfig:
+    """Tells a new host who it is; its first message.
+
+    Attributes:
+        address: ``"<node>/<host>"``.
+        incarnation: which life of that host.
+        role: ``"control"``, ``"worker"`` or ``"dedicated"``.
+        authority: address of the host that decides names.
+        peers: the hosts it may talk to at once: ``(address, incarnation, actor address)``.
+        options: see ``HostOptions``.
+        workers: for the control host: how many worker hosts to start.
+    """
+
+    address: str
+    incarnation: int
+    role: str
+    authority: str
+    peers: tuple[tuple[str, int, Any], ...]
+    options: HostOptions
+    workers: int = 0
+
+
+@dataclass(frozen=True)
+class HostOptions:
+    """Settings common to all hosts of a node.
+
+    Attributes:
+        sys_path: entries of ``sys.path`` of the program that started the node.
+        installers: ``"module:function"``, each called with the kernel of every host.
+        share_messages: see ``Kernel``.
+        log_level: level of the ``foundation`` logger in the hosts.
+        hog_seconds: a handler that runs longer is reported.
+    """
+
+    sys_path: tuple[str, ...] = ()
+    installers: tuple[str, ...] = ()
+    share_messages: bool = False
+    log_level: int = 40
+    hog_seconds: float = 0.5
+
+
+@dataclass(frozen=True)
+class HostReady:
+    """A host is up: its answer to ``HostConfig``."""
+
+    address: str
+    incarnation: int
+    os_pid: int
+
+
+@dataclass(frozen=True)
+class PeerUp:
+    """From the control host: this host can be talked to."""
+
+    address: str
+    incarnation: int
+    actor: Any
+
+
+@dataclass(frozen=True)
+class Hello:
+    """From a host to one it has just heard of, before its first frame."""
+
+    address: str
+    incarnation: int
+    actor: Any
+
+
+@dataclass(frozen=True)
+class PeerDown:
+    """From the control host: that life of that host is over."""
+
+    address: str
+    incarnation: int
+    reason: str = "killed"
+
+
+@dataclass(frozen=True)
+class NodeReady:
+    """From the control host to the program: all worker hosts are up."""
+
+    os_pids: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """A message for a server, from any Thespian program, sent to the address of any host.
+
+    Attributes:
+        to: a pid, a registered name or a ``Via``.
+        message: what to deliver.
+        kind: ``"call"`` (the sender gets an ``Answer``), ``"cast"`` or ``"info"``.
+    """
+
+    to: Any
+    message: Any
+    kind: str = "call"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to an ``Envelope`` of kind ``"call"``.
+
+    Attributes:
+        ok: whether there is a reply.
+        value: the reply, or the exit reason.
+    """
+
+    ok: bool
+    value: Any

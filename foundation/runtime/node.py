@@ -1,0 +1,240 @@
+"""Handles on a running node: ``Node`` blocks (scripts, threads), ``AsyncNode`` is awaited."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from foundation.errors import CallExit, NodeError, NoProc
+from foundation.kernel.ops import FutureSink, call_from_task
+from foundation.kernel.process import CAST, INFO, Caller, FunctionProcess
+from foundation.kernel.starting import start_error
+from foundation.kernel.values import Pid
+from foundation.runtime.program import Program
+
+T = TypeVar("T")
+
+
+class AsyncNode:
+    """A running node, for code on the loop it was started on."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+
+    @property
+    def name(self) -> str:
+        """Name of the node."""
+        return self._program.options.name
+
+    @property
+    def program(self) -> Program:
+        """The runtime object below; for tools."""
+        return self._program
+
+    def hosts(self) -> dict[str, int]:
+        """Return the operating-system pid of each host but this program."""
+        return dict(self._program.os_pids)
+
+    async def call(self, server: Any, request: Any, *, timeout: float | None = 5.0) -> Any:
+        """Call *server* and return its reply; as ``foundation.otp.call``."""
+        kernel = self._program.running.kernel
+        return await call_from_task(kernel, kernel.outside, server, request, timeout)
+
+    async def system_call(self, server: Any, request: Any, *, timeout: float = 5.0) -> Any:
+        """Send a system request (``otp/sys.py``) and return its answer."""
+        kernel = self._program.running.kernel
+        return await call_from_task(kernel, kernel.outside, server, request, timeout, True)
+
+    def cast(self, server: Any, request: Any) -> None:
+        """Cast *request* to *server*; never fails."""
+        self._deliver(server, request, CAST)
+
+    def send(self, dest: Any, message: Any) -> None:
+        """Send *message* to *dest*; raises ``NoProc`` for a name that nobody holds."""
+        if not self._deliver(dest, message, INFO):
+            raise NoProc("noproc", dest, message)
+
+    def _deliver(self, dest: Any, message: Any, kind: int) -> bool:
+        kernel = self._program.running.kernel
+        done = kernel.deliver(dest, kernel.isolate(message), kind)
+        kernel.wake()
+        return done
+
+    def whereis(self, name: Any) -> Pid | None:
+        """Return the pid that holds *name*, or None."""
+        return self._program.running.kernel.resolve(name)
+
+    async def run(self, function: Callable[..., Awaitable[T]], *args: Any) -> T:
+        """Run ``await function(*args)`` in a process of this program and return its result.
+
+        Everything of ``foundation.otp`` may be used in it: start, link, monitor, receive.
+
+        Raises:
+            whatever *function* raises; ``CallExit`` when its process was killed by a signal.
+        """
+        kernel = self._program.running.kernel
+        future = kernel.driver.new_future()
+        process = kernel.spawn(FunctionProcess, (_run_and_tell, (function, args, future), {}))
+
+        def hook(_: Any, reason: Any) -> None:
+            if not future.done():
+                future.set_exception(CallExit(reason, function, args))
+
+        process.set_extra("exit_hooks", (*process.get_extra("exit_hooks", ()), hook))
+        try:
+            return await future  # type: ignore[no-any-return]
+        finally:
+            kernel.signals.signal(kernel.outside, process.pid, "kill")
+
+    async def spawn_server(
+        self,
+        process_class: Any,
+        payload: Any,
+        *,
+        name: Any = None,
+        where: str | None = None,
+        what: str = "process",
+    ) -> Any:
+        """Start a process without a link; return what it acknowledged.
+
+        Raises:
+            StartError, AlreadyStarted: as ``start``.
+        """
+        kernel = self._program.running.kernel
+        future = kernel.driver.new_future()
+        host = kernel.placer.place(where) if where is not None else kernel.address
+        if host == kernel.address:
+            starter = Caller(FutureSink(future), kernel.outside, kernel.outside, None)
+            kernel.spawn(process_class, payload, name=name, starter=starter)
+        else:
+            request = (process_class.kind, payload, False, name, None)
+            kernel.remote.spawn(host, FutureSink(future), None, request)
+        try:
+            return await future
+        except CallExit as error:
+            raise start_error(error.reason, what) from None
+
+    async def stop(
+        self, server: Any, reason: Any = "normal", *, timeout: float | None = None
+    ) -> None:
+        """Stop *server*; as ``foundation.otp.stop``."""
+        from_otp = self._program.stop_server
+        if from_otp is None:
+            raise NodeError("this node was opened without foundation.otp")
+        await from_otp(self, server, reason, timeout)
+
+
+async def _run_and_tell(
+    function: Callable[..., Awaitable[Any]], args: tuple[Any, ...], future: Any
+) -> None:
+    try:
+        result = await function(*args)
+    except Exception as error:
+        if not future.done():
+            future.set_exception(error)
+    else:
+        if not future.done():
+            future.set_result(result)
+
+
+class Node:
+    """A running node, for code that blocks: scripts, the REPL, notebooks, threads.
+
+    The kernel of this program runs in a thread of its own; methods may be called from any
+    thread. Do not call them from inside a process: use the functions of ``foundation.otp``.
+    """
+
+    def __init__(self, inner: AsyncNode, loop: asyncio.AbstractEventLoop) -> None:
+        self._inner = inner
+        self._loop = loop
+
+    @property
+    def name(self) -> str:
+        """Name of the node."""
+        return self._inner.name
+
+    @property
+    def asynchronous(self) -> AsyncNode:
+        """The handle for code on the node's own loop."""
+        return self._inner
+
+    def hosts(self) -> dict[str, int]:
+        """Return the operating-system pid of each host but this program."""
+        return self._inner.hosts()
+
+    def call(self, server: Any, request: Any, *, timeout: float | None = 5.0) -> Any:
+        """Call *server* and return its reply; errors as ``foundation.otp.call``.
+
+        Args:
+            server: pid, registered name or ``Via``.
+            request: anything that can be copied.
+            timeout: seconds; None waits for ever.
+        """
+        self._not_inside()
+        done: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        self._loop.call_soon_threadsafe(self._request, done, server, request)
+        try:
+            return done.result(timeout)
+        except CallExit as error:
+            error.server, error.request, error.timeout = server, request, timeout
+            error.args = (error.reason, server, request, timeout)
+            raise
+        except concurrent.futures.TimeoutError:
+            if done.done() and (own := done.exception()) is not None:
+                raise own from None
+            done.cancel()
+            raise CallTimeout("timeout", server, request, timeout) from None
+
+    def _request(self, done: Any, server: Any, request: Any) -> None:
+        try:
+            kernel = self._inner.program.running.kernel
+            kernel.request(FutureSink(done), kernel.outside, server, request)
+        except Exception as error:
+            if not done.done():
+                done.set_exception(error)
+
+    def cast(self, server: Any, request: Any) -> None:
+        """Cast *request* to *server*; never fails."""
+        self.submit(_later(self._inner.cast, server, request))
+
+    def send(self, dest: Any, message: Any) -> None:
+        """Send *message* to *dest*."""
+        self.submit(_later(self._inner.send, dest, message))
+
+    def whereis(self, name: Any) -> Pid | None:
+        """Return the pid that holds *name*, or None."""
+        return self.submit(_later(self._inner.whereis, name))
+
+    def run(self, function: Callable[..., Awaitable[T]], *args: Any) -> T:
+        """Run ``await function(*args)`` in a process of this program; see ``AsyncNode.run``."""
+        return self.submit(self._inner.run(function, *args))
+
+    def stop(
+        self, server: Any, reason: Any = "normal", *, timeout: float | None = None
+    ) -> None:
+        """Stop *server*; as ``foundation.otp.stop``."""
+        self.submit(self._inner.stop(server, reason, timeout=timeout))
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run the coroutine *work* on the node's loop and wait for it."""
+        self._not_inside(work)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def _not_inside(self, work: Any = None) -> None:
+        if threading.get_ident() == getattr(self._loop, "_thread_id", None):
+            if work is not None:
+                work.close()
+            raise NodeError(
+                "a blocking method of Node was called on the node's own loop, where it would "
+                "wait for itself; inside processes use `await call(...)` of foundation.otp"
+            )
+
+
+async def _later(function: Callable[..., T], *args: Any) -> T:
+    return function(*args)
+
+
+__all__ = ["AsyncNode", "Node"]

@@ -1,0 +1,72 @@
+"""Which host a new process starts in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from foundation.errors import StartError
+
+if TYPE_CHECKING:
+    from foundation.runtime.host import Host
+
+
+class HostPlacer:
+    """The placer of one host: knows the hosts that its kernel sees.
+
+    Where a child may be sent:
+
+    ``"worker"``   the first worker host that lives; where applications have their home
+    ``"spread"``   the worker hosts in turn
+    a name         ``"w2"``, ``"control"``, ``"main"``, or a full address
+
+    A node without worker hosts places everything beside the caller.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._turn = 0
+
+    def workers(self) -> list[str]:
+        """Return the addresses of the worker hosts that live, in order."""
+        kernel = self._host.kernel
+        found = [address for address in kernel.remote.peers if is_worker(address)]
+        if is_worker(kernel.address):
+            found.append(kernel.address)
+        return sorted(found, key=_number)
+
+    def place(self, where: str) -> str:
+        """Return the address that *where* means now.
+
+        Raises:
+            StartError: there is no such host.
+        """
+        kernel = self._host.kernel
+        if where in ("worker", "spread"):
+            workers = self.workers()
+            if not workers:
+                return kernel.address
+            if where == "worker":
+                return workers[0]
+            self._turn += 1
+            return workers[self._turn % len(workers)]
+        node = kernel.address.partition("/")[0]
+        address = where if "/" in where else f"{node}/{where}"
+        if address != kernel.address and address not in kernel.remote.peers:
+            known = ", ".join(sorted([kernel.address, *kernel.remote.peers]))
+            raise StartError(f"there is no host {where!r}; hosts are {known}", "process")
+        return address
+
+    async def dedicated(self, label: str) -> str:
+        """Have the control host start a host for one process alone; return its address."""
+        return await self._host.open_dedicated(label)
+
+
+def is_worker(address: str) -> bool:
+    """Whether *address* is that of a worker host."""
+    name = address.partition("/")[2]
+    return name[:1] == "w" and name[1:].isdigit()
+
+
+def _number(address: str) -> tuple[str, int]:
+    node, _, name = address.partition("/")
+    return node, int(name[1:])

@@ -1,0 +1,290 @@
+"""The node as seen from the program that started it, which is a host itself.
+
+``start`` opens a Thespian system, a control host and its worker hosts, and attaches the program
+as host ``main``. With ``hosts=0`` there is no Thespian system: one kernel in the program.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import warnings
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from foundation.errors import NodeError
+from foundation.kernel.reports import Notice
+from foundation.runtime.host import Host
+from foundation.runtime.messages import HostConfig, HostOptions, HostReady, NodeReady, PeerDown
+from foundation.transport import Outside, TransportConfig, load_cookie, open_system
+
+CONTROL_STARTS = 3  # of the control host, before the node gives up
+START_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class NodeOptions:
+    """How a node is started.
+
+    Attributes:
+        name: name of the node, unique on the machine.
+        hosts: worker hosts; None is one per core; 0 runs everything in this program.
+        cookie: shared secret of the node; None is the one generated for this user.
+        port: port of the Thespian admin; 0 takes a free one.
+        stock: run on Thespian's own ``multiprocTCPBase`` (slow, not authenticated).
+        uvloop: run the hosts on uvloop.
+        host_options: see ``HostOptions``.
+    """
+
+    name: str
+    hosts: int | None = None
+    cookie: str | bytes | None = None
+    port: int = 0
+    stock: bool = False
+    uvloop: bool = False
+    host_options: HostOptions = field(default_factory=HostOptions)
+
+    def __post_init__(self) -> None:
+        if self.hosts is not None and (not isinstance(self.hosts, int) or self.hosts < 0):
+            raise NodeError(f"hosts must be None or an int of 0 or more, got {self.hosts!r}")
+        if not self.name or "/" in self.name:
+            raise NodeError(f"name must be a non-empty string without '/', got {self.name!r}")
+
+    @property
+    def workers(self) -> int:
+        """How many worker hosts."""
+        return self.hosts if self.hosts is not None else (os.cpu_count() or 1)
+
+
+def open_actor_system(options: NodeOptions) -> Any:
+    """Open the Thespian system of a node; None when it has no hosts. Blocks some 20-300 ms.
+
+    Raises:
+        TransportError: the port is taken, or the admin did not start.
+    """
+    if options.workers == 0:
+        return None
+    if options.stock:
+        return _open_stock(options)
+    secret, explicit = load_cookie(options.cookie)
+    config = TransportConfig(
+        cookie=secret, explicit_cookie=explicit, idle_close=None, uvloop=options.uvloop
+    )
+    return open_system(config, admin_port=options.port)
+
+
+def _open_stock(options: NodeOptions) -> Any:
+    from thespian.actors import ActorSystem
+
+    warnings.warn(
+        "stock=True runs on Thespian's multiprocTCPBase: no authentication, loopback only, slow",
+        RuntimeWarning,
+        stacklevel=4,
+    )
+    os.environ["THESPIAN_BASE_IPADDR"] = "127.0.0.1"
+    port = options.port
+    if not port:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+    return ActorSystem("multiprocTCPBase", {"Admin Port": port}, transientUnique=True)
+
+
+class Program:
+    """The host ``main`` and what belongs to its node. All methods on its loop.
+
+    Args:
+        options: how to start.
+        system: what ``open_actor_system`` returned.
+    """
+
+    def __init__(self, options: NodeOptions, system: Any) -> None:
+        self.options = options
+        self.system = system
+        self.host: Host | None = None
+        self.os_pids: dict[str, int] = {}
+        self.on_restart: Callable[[], Awaitable[None]] | None = None
+        self.stop_server: Callable[..., Awaitable[None]] | None = None  # set by floor 4
+        self.failure: BaseException | None = None
+        self.failed: asyncio.Future[None] | None = None
+        self._endpoint: Any = None
+        self._control: Any = None
+        self._ready: asyncio.Future[None] | None = None
+        self.restarts = 0
+        self.closing = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def running(self) -> Host:
+        """The host.
+
+        Raises:
+            NodeError: the node is not running.
+        """
+        if self.host is None or self.closing:
+            raise NodeError(f"node {self.options.name!r} is not running")
+        if self.failure is not None:
+            raise NodeError(f"node {self.options.name!r} has failed: {self.failure}")
+        return self.host
+
+    @property
+    def main(self) -> str:
+        """Address of this host."""
+        return f"{self.options.name}/main"
+
+    @property
+    def control(self) -> str:
+        """Address of the control host; this one when there is no other."""
+        return self.main if self.system is None else f"{self.options.name}/control"
+
+    async def open(self) -> None:
+        """Attach this program and start the hosts.
+
+        Raises:
+            NodeError: the hosts were not up in time.
+        """
+        loop = asyncio.get_running_loop()
+        self.failed = loop.create_future()
+        if self.system is not None:
+            self._endpoint = self._make_endpoint()
+            await self._endpoint.open()
+        options = self.options.host_options
+        config = HostConfig(self.main, 1, "main", self.control, (), options)
+        tell = self._tell if self._endpoint is not None else _nowhere
+        address = self._endpoint.address if self._endpoint is not None else None
+        self.host = Host(config, loop, tell, address)
+        if self._endpoint is not None:
+            self._endpoint.on_message = self._received
+            self._endpoint.on_lost = self._lost
+            await self._start_control()
+
+    def _make_endpoint(self) -> Any:
+        if self.options.stock:
+            from foundation.runtime.stock_endpoint import StockEndpoint
+
+            return StockEndpoint(self.system)
+        endpoint = Outside(self.system)
+        # A frame to a host that has just died is no news: the control host tells of deaths.
+        endpoint.on_dead_letter = lambda address, message: None
+        return endpoint
+
+    async def _start_control(self) -> None:
+        from foundation.runtime.control import ControlHost
+
+        assert self.host is not None
+        self.restarts += 1
+        self._ready = self.host.loop.create_future()
+        self._control = await self._endpoint.create_actor(ControlHost)
+        mine = self.host.config
+        options = mine.options
+        config = HostConfig(
+            self.control,
+            self.restarts,
+            "control",
+            self.control,
+            ((mine.address, mine.incarnation, self._endpoint.address),),
+            HostOptions(
+                sys_path=tuple(sys.path),
+                installers=options.installers,
+                share_messages=options.share_messages,
+                log_level=options.log_level,
+                hog_seconds=options.hog_seconds,
+            ),
+            self.options.workers,
+        )
+        self._tell(self._control, config)
+        self.host.meet(self.control, self.restarts, self._control)
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await self._ready
+        except TimeoutError:
+            raise NodeError(
+                f"the hosts of node {self.options.name!r} were not up in {START_SECONDS} s; "
+                "FOUNDATION_LOG=debug shows what they do"
+            ) from None
+
+    def _tell(self, address: Any, message: Any) -> None:
+        if self._endpoint is not None:
+            self._endpoint.tell(address, message)
+
+    def _received(self, message: Any, sender: Any) -> None:
+        assert self.host is not None
+        if isinstance(message, NodeReady):
+            self.os_pids.update(message.os_pids)
+            if self._ready is not None and not self._ready.done():
+                self._ready.set_result(None)
+        elif isinstance(message, HostReady):
+            self.os_pids[message.address] = message.os_pid
+        else:
+            if isinstance(message, PeerDown):
+                self.os_pids.pop(message.address, None)
+            self.host.receive(message, sender)
+
+    # The death of the control host
+
+    def _lost(self, address: Any) -> None:
+        if self.closing or self.host is None or address != self._control:
+            return
+        host = self.host
+        host.driver.report(Notice("error", f"the control host of {self.options.name!r} died"))
+        self._kill_hosts()
+        for peer in list(host.kernel.remote.peers.values()):
+            host.lose(peer.host, peer.incarnation, "killed")
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_exception(NodeError("the control host died while it started"))
+            return
+        if self.restarts >= CONTROL_STARTS:
+            self._fail(NodeError(f"the control host died {self.restarts} times"))
+            return
+        task = host.loop.create_task(self._revive())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _revive(self) -> None:
+        try:
+            await self._start_control()
+            if self.on_restart is not None:
+                await self.on_restart()
+        except Exception as error:
+            self._fail(error)
+
+    def fail(self, error: BaseException) -> None:
+        """The node cannot go on."""
+        self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        self.failure = error
+        if self.failed is not None and not self.failed.done():
+            self.failed.set_exception(error)
+            self.failed.exception()  # may be nobody asks
+
+    def _kill_hosts(self) -> None:
+        pids, self.os_pids = self.os_pids, {}
+        for os_pid in pids.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(os_pid, signal.SIGKILL)
+
+    async def close(self) -> None:
+        """Detach; the caller then closes the Thespian system (``close_actor_system``)."""
+        self.closing = True
+        for task in list(self._tasks):
+            task.cancel()
+        if self.host is not None:
+            self.host.close()
+        if self._endpoint is not None:
+            await self._endpoint.close()
+
+
+def close_actor_system(system: Any) -> None:
+    """Shut the Thespian system down; blocks until its processes are gone."""
+    if system is not None:
+        system.shutdown()
+
+
+def _nowhere(address: Any, message: Any) -> None:
+    """There is no other host."""
