@@ -5,6 +5,7 @@ FoundationError
  │    ├── NoProc             no such process or name           (also LookupError)
  │    ├── CallTimeout        no reply in time                  (also TimeoutError)
  │    ├── CallingSelf        a process called itself
+ │    │    └── WouldDeadlock the supervisor waits for the very process that called it
  │    └── NoConnection       the server's host or node is gone (also ConnectionError)
  ├── StartError              a process could not be started
  │    └── AlreadyStarted     its name is held by a running process
@@ -106,6 +107,16 @@ class CallingSelf(CallExit):
 
     def _why(self) -> str:
         return "a process cannot call itself; call the function directly instead"
+
+
+class WouldDeadlock(CallingSelf):
+    """A child called its own supervisor while that waits for it to start or to end."""
+
+    def _why(self) -> str:
+        return (
+            "the supervisor is waiting for this process to start or to end, so it could never "
+            "answer; return Continue(...) from init and call it in handle_continue"
+        )
 
 
 class NoConnection(CallExit, ConnectionError):

@@ -94,6 +94,12 @@ async def _started(
         if not token.done:
             _abandon(me, token, child)
         raise start_error(error.reason, what) from None
+    except GeneratorExit:
+        # The starter is being ended. A child in this host is linked to it and known by
+        # *started*; one in another host has no pid here yet, so only its start can be stopped.
+        if child is None:
+            _abandon(me, token, child)
+        raise
 
 
 def _abandon(me: Process, token: Caller, child: Process | None) -> None:
