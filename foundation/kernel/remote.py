@@ -68,7 +68,7 @@ class Remote:
         self.frames_in = self.frames_out = self.ops_in = self.ops_out = 0
         self.on_host: list[Callable[[str, bool], None]] = []  # told of hosts up and down
         names = kernel.names
-        self.handlers: dict[Any, Callable[..., None]] = {
+        self.handlers: dict[Any, Callable[..., Any]] = {
             SEND: self._on_send,
             CALL: self._on_call,
             REPLY: self._on_reply,
@@ -429,9 +429,10 @@ class Remote:
         starter = Caller(None, self._there(host, sender), self._kernel.outside, None, ref)
         spawning = self.peers[host].spawning
         try:
-            kind, body, link, name, extra, parent, ancestors = loads(payload)
+            fields: Any = loads(payload)
+            kind, body, link, name, extra, parent, ancestors = fields
             process_class = PROCESS_KINDS[kind]
-        except (CodecError, KeyError) as error:
+        except (CodecError, KeyError, TypeError, ValueError) as error:
             self._kernel.answer(starter, False, Crash.from_exception(error))
             return
         child = self._kernel.spawn(

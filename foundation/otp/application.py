@@ -136,7 +136,7 @@ class Application:
             return
         node = AsyncNode(self._program)
         host = self._program.running
-        payload = (Supervisor, (list(self._root),), {})
+        payload: Any = (Supervisor, (list(self._root),), {})
         root = await node.spawn_server(
             ServerProcess, payload, name=ROOT, where=self._program.control, what="application"
         )

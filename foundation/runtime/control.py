@@ -18,7 +18,7 @@ from thespian.actors import ActorExitRequest, ChildActorExited
 from foundation.kernel.reports import Notice
 from foundation.runtime.host import Host
 from foundation.runtime.host_actor import HostActor, HostLeaves
-from foundation.runtime.messages import HostConfig, HostReady, NodeReady, PeerDown, PeerUp
+from foundation.runtime.messages import Goodbye, HostConfig, HostReady, NodeReady, PeerDown, PeerUp
 
 RESTARTS_AT_ONCE = 5  # replacements of one host within ...
 RESTART_WINDOW = 10.0  # ... these seconds go without delay; further ones wait
@@ -84,6 +84,8 @@ class ControlHost(HostActor):
             return self._exited(message.childAddress)
         elif isinstance(message, HostLeaves):
             self._leaves(message.address)
+        elif isinstance(message, Goodbye):
+            self.stopping = True
         else:
             return False
         return True
@@ -148,6 +150,8 @@ class ControlHost(HostActor):
 
     def peer_lost(self, address: Any) -> None:
         """A connection broke: the program's end is ours, a host's end is dealt with."""
+        if self.stopping:
+            return  # Thespian ends us
         if address == self.parent:
             self._kill_all()
             os._exit(0)

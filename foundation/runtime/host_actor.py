@@ -12,7 +12,14 @@ import signal
 import threading
 from typing import Any
 
-from thespian.actors import Actor, ActorExitRequest, ChildActorExited, DeadEnvelope, PoisonMessage
+from thespian.actors import (
+    Actor,
+    ActorExitRequest,
+    ChildActorExited,
+    DeadEnvelope,
+    PoisonMessage,
+    WatchMessage,
+)
 
 from foundation.kernel.process import Process
 from foundation.kernel.values import Pid
@@ -50,7 +57,8 @@ class HostActor(Actor):  # type: ignore[misc]
                 host.receive(message, sender)
         elif isinstance(message, HostConfig):
             if host is None:
-                self.parent = sender
+                # The program may send from one endpoint and listen at another (stock).
+                self.parent = message.peers[0][2] if message.role == "control" else sender
                 self.configure(message)
         elif isinstance(message, ActorExitRequest):
             self.close()
@@ -59,7 +67,7 @@ class HostActor(Actor):  # type: ignore[misc]
         elif isinstance(message, ChildActorExited):
             assert self.bridge is not None
             self.bridge.actor_exited(message.childAddress)
-        elif not isinstance(message, (DeadEnvelope, PoisonMessage)):
+        elif not isinstance(message, (DeadEnvelope, PoisonMessage, WatchMessage)):
             assert self.bridge is not None
             self.bridge.receive(message, sender)
 

@@ -97,6 +97,11 @@ class NodeReady:
 
 
 @dataclass(frozen=True)
+class Goodbye:
+    """From the program to the control host: the node is being shut down in order."""
+
+
+@dataclass(frozen=True)
 class Envelope:
     """A message for a server, from any Thespian program, sent to the address of any host.
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from foundation.errors import CallExit, NodeError, NoProc
+from foundation.errors import CallExit, CallTimeout, NodeError, NoProc
 from foundation.kernel.ops import FutureSink, call_from_task
 from foundation.kernel.process import CAST, INFO, Caller, FunctionProcess
 from foundation.kernel.starting import start_error
@@ -43,7 +43,7 @@ class AsyncNode:
         kernel = self._program.running.kernel
         return await call_from_task(kernel, kernel.outside, server, request, timeout)
 
-    async def system_call(self, server: Any, request: Any, *, timeout: float = 5.0) -> Any:
+    async def system_call(self, server: Any, request: Any, *, timeout: float | None = 5.0) -> Any:
         """Send a system request (``otp/sys.py``) and return its answer."""
         kernel = self._program.running.kernel
         return await call_from_task(kernel, kernel.outside, server, request, timeout, True)

@@ -20,7 +20,7 @@ from typing import Any
 from foundation.errors import NodeError
 from foundation.kernel.reports import Notice
 from foundation.runtime.host import Host
-from foundation.runtime.messages import HostConfig, HostOptions, HostReady, NodeReady, PeerDown
+from foundation.runtime.messages import Goodbye, HostConfig, HostOptions, HostReady, NodeReady, PeerDown
 from foundation.transport import Outside, TransportConfig, load_cookie, open_system
 
 CONTROL_STARTS = 3  # of the control host, before the node gives up
@@ -277,6 +277,8 @@ class Program:
         if self.host is not None:
             self.host.close()
         if self._endpoint is not None:
+            if self._control is not None:
+                self._tell(self._control, Goodbye())
             await self._endpoint.close()
 
 
