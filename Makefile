@@ -1,0 +1,34 @@
+# Each target makes its own virtual environment when there is none: only Python 3.11+ and make
+# are needed.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   := .venv
+PY     := $(VENV)/bin/python
+STAMP  := $(VENV)/.installed
+
+.PHONY: demo test bench soak lint clean
+
+demo: $(STAMP)
+	$(PY) -m foundation demo
+
+test: $(STAMP)
+	$(PY) -m pytest -m "not soak" -q
+
+soak: $(STAMP)
+	$(PY) -m pytest -m "soak" --timeout=3600
+	FOUNDATION_SEEDS=2000 $(PY) -m pytest property_tests --timeout=3600
+
+bench: $(STAMP)
+	$(PY) -m benchmarks
+
+lint: $(STAMP)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/lint-imports --config setup.cfg
+	$(VENV)/bin/mypy
+
+$(STAMP): pyproject.toml
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install -q --disable-pip-version-check -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
