@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from typing import Any
 
-from thespian.actors import ActorExitRequest, WakeupMessage, WatchMessage
+from thespian.actors import ActorExitRequest, DeadEnvelope, WakeupMessage, WatchMessage
 from thespian.system.addressManager import ActorLocalAddress, CannotPickleAddress
 from thespian.system.messages.multiproc import ChildMayHaveDied
 from thespian.system.timing import ExpirationTimer, timePeriodSeconds
@@ -23,6 +23,7 @@ from thespian.system.transport import (
     Thespian__Run_HandlerResult,
     Thespian__Run_Terminated,
     Thespian__UpdateWork,
+    TransmitIntent,
     TransmitOnly,
 )
 
@@ -257,6 +258,9 @@ class AsyncioTransport(EndpointsMixin, RoutingMixin, Engine):
                 self.refuse_inbox()
             if self.pending == 0:
                 self._result = 0
+            elif self._external:
+                # After one look at the sockets: the peer may have gone since the last call.
+                self.loop.call_soon(self.loop.call_soon, self._check_stop)
         elif handler is None:
             self.pump()
         else:
@@ -270,9 +274,34 @@ class AsyncioTransport(EndpointsMixin, RoutingMixin, Engine):
 
     def _check_stop(self) -> None:
         if self._handler is TransmitOnly:
-            self._stop(self.pending)
+            if not self._external:
+                self._stop(self.pending)
+            elif self.unwritten() == 0:
+                self._release_written()
+                self._stop(0)
         elif self._draining and self.pending == 0:
             self._stop(Thespian__Run_Terminated())
+
+    def after_write(self) -> None:
+        """A program's ``tell`` ends when the kernel has the message.
+
+        Acknowledgements come when a message was handled, which may take an hour. A message
+        that turns out undeliverable later is reported by a later call.
+        """
+        if self._external and self._running and self._handler is TransmitOnly:
+            self._check_stop()
+
+    def _release_written(self) -> None:
+        """A finished ``tell`` must not abort a later call: only its dead letter remains."""
+        for conn in self.connections():
+            for index, entry in enumerate(conn.unacked):
+                if entry is not None and type(entry) is not tuple:
+                    conn.unacked[index] = (self._dead_letter, entry.targetAddr, entry.message)
+
+    def _dead_letter(self, target: Any, message: Any) -> None:
+        if target != self._adminAddr and not isinstance(message, DeadEnvelope):
+            letter = TransmitIntent(self._adminAddr, DeadEnvelope(target, message))
+            self.scheduleTransmit(None, letter)
 
     def _pump_soon(self) -> None:
         if self._pump_handle is None:

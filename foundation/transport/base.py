@@ -10,13 +10,14 @@ import secrets
 import signal
 import socket
 import time
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
 from thespian.actors import ActorSystem
+from thespian.system.messages.admin import SystemShutdown, SystemShutdownCompleted
 from thespian.system.messages.multiproc import EndpointConnected
 from thespian.system.multiprocCommon import detach_child, multiprocessCommon
-from thespian.system.systemBase import MAX_SYSTEM_SHUTDOWN_DELAY
 from thespian.system.transport import ReceiveEnvelope
 
 from foundation.errors import TransportError
@@ -42,6 +43,7 @@ class FoundationBase(multiprocessCommon):  # type: ignore[misc]
     """
 
     transportType: Any = AsyncioTransport
+    shutdown_limit = 10.0
     _admin_process: Any = None
 
     def __init__(
@@ -112,16 +114,29 @@ class FoundationBase(multiprocessCommon):  # type: ignore[misc]
         )
 
     def shutdown(self) -> None:
-        """Stop the system and wait for the end of all its processes."""
-        try:
-            super().shutdown()
-        finally:
-            self._release()
+        """Stop the system and wait for the end of all its processes.
 
-    def _release(self) -> None:
+        Actors that do not end within ``shutdown_limit`` seconds are killed.
+        """
+        deadline = time.monotonic() + self.shutdown_limit
+        patience = 0.0
+        try:
+            watch = self._tx_to_admin(SystemShutdown())
+            while not watch.failed:
+                left = timedelta(seconds=max(0.0, deadline - time.monotonic()))
+                response = self._run_transport(left)
+                if not isinstance(response, ReceiveEnvelope):
+                    break
+                if isinstance(response.message, SystemShutdownCompleted):
+                    patience = ADMIN_EXIT_LIMIT
+                    break
+        finally:
+            self._release(patience)
+
+    def _release(self, patience: float = 0.0) -> None:
         admin, self._admin_process = self._admin_process, None
         if admin is not None:
-            admin.join(ADMIN_EXIT_LIMIT)
+            admin.join(patience)
             self._kill_group(admin)
         transport = getattr(self, "transport", None)
         if transport is not None:
@@ -206,7 +221,7 @@ def _taken(port: Any) -> str:
 
 def _await_group_end(group: int) -> None:
     """Wait a moment for killed processes to be gone."""
-    deadline = time.monotonic() + 1.0
+    deadline = time.monotonic() + 0.2
     while time.monotonic() < deadline:
         try:
             os.killpg(group, 0)
@@ -215,4 +230,4 @@ def _await_group_end(group: int) -> None:
         time.sleep(0.005)
 
 
-__all__ = ["MAX_SYSTEM_SHUTDOWN_DELAY", "FoundationBase", "admin_address", "open_system"]
+__all__ = ["FoundationBase", "admin_address", "open_system"]

@@ -266,6 +266,7 @@ class Connection:
             self._rest = None
         self.last_used = self.engine.loop.time()
         self._watch_write(False)
+        self.engine.after_write()
 
     def _watch_write(self, wanted: bool) -> None:
         if wanted == self._watching_write or self.state == CLOSED:
@@ -287,6 +288,11 @@ class Connection:
             self.engine.loop.add_reader(self.fd, self.on_readable)
 
     # -- ending -----------------------------------------------------------------------------
+
+    @property
+    def written(self) -> bool:
+        """The kernel has everything, and the peer has greeted us."""
+        return self.state == OPEN and not self.out and self._rest is None
 
     @property
     def idle(self) -> bool:

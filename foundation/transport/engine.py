@@ -333,6 +333,13 @@ class Engine:
     def after_completion(self) -> None:
         """A message was completed (hook of the subclass)."""
 
+    def after_write(self) -> None:
+        """A connection has nothing left to write (hook of the subclass)."""
+
+    def unwritten(self) -> int:
+        """Messages that are not completed and not in the kernel's hands either."""
+        return self.pending - sum(len(c.unacked) for c in self.connections() if c.written)
+
     def acknowledged(self, conn: Connection, count: int) -> None:
         """The peer has handled *count* further messages."""
         unacked = conn.unacked

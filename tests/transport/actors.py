@@ -242,9 +242,7 @@ class Chaos(Actor):
             self.send(worker, ("job", self.sent, fatal))
             self.sent += 1
         if self.sent < self.total:
-            asyncio.get_running_loop().call_later(
-                0.001, self.send, self.myAddress, ("more",)
-            )
+            asyncio.get_running_loop().call_later(0.001, self.send, self.myAddress, ("more",))
 
     def _replace(self, address: Any) -> None:
         self.exits += 1
@@ -255,3 +253,50 @@ class Chaos(Actor):
     def _count(self, book: dict[int, int], message: Any) -> None:
         if isinstance(message, tuple) and message[0] == "job":
             book[message[1]] = book.get(message[1], 0) + 1
+
+
+class Flooder(Actor):
+    """Sends to itself for a while, fast, and reports how often the core paused it."""
+
+    def receiveMessage(self, message: Any, sender: Any) -> None:
+        """See the class."""
+        import time
+
+        from thespian.system import ratelimit
+
+        if isinstance(message, tuple) and message[0] == "flood":
+            pauses: list[float] = []
+            ratelimit.delay = pauses.append
+            end, sent = time.monotonic() + message[1], 0
+            while time.monotonic() < end:
+                self.send(self.myAddress, "n")
+                sent += 1
+            self.send(sender, (sent, len(pauses)))
+
+
+class Texted:
+    """A message that counts how often somebody makes its text."""
+
+    made = 0
+
+    def __str__(self) -> str:
+        Texted.made += 1
+        return "texted"
+
+    __repr__ = __str__
+
+
+class SlowText(Actor):
+    """Sends itself a message and says how often its text was made in this process."""
+
+    client: Any = None
+
+    def receiveMessage(self, message: Any, sender: Any) -> None:
+        """See the class."""
+        if message == "ping":
+            self.client = sender
+            self.send(self.myAddress, Texted())
+        elif isinstance(message, Texted):
+            self.send(self.client, "pong")
+        elif message == "texts":
+            self.send(sender, Texted.made)

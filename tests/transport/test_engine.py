@@ -9,13 +9,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from tests.transport.actors import Echo
-from tests.transport.conftest import COOKIE
 
 from foundation.errors import TransportError
 from foundation.transport import Outside, TransportConfig
 from foundation.transport.addresses import EndpointAddress, actor_address
 from foundation.transport.outside import _OutsideEngine
+from tests.transport.actors import Echo
+from tests.transport.conftest import COOKIE
 
 CONFIG = TransportConfig(cookie=COOKIE)
 

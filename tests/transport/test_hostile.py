@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.transport.actors import Echo
-from tests.transport.conftest import COOKIE, wait_for
 
 from foundation.transport import Outside, TransportConfig, open_system, wire
 from foundation.transport.addresses import unix_name
 from foundation.transport.handshake import MAGIC, Handshake
+from tests.transport.actors import Echo
+from tests.transport.conftest import COOKIE, wait_for
 
 
 class Exploit:

@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from tests.transport.actors import BytesFailing, DeadLetters, Echo, Watcher
 
 from foundation.errors import TransportError
 from foundation.transport import Outside
+from tests.transport.actors import BytesFailing, DeadLetters, Echo, Watcher
 
 
 def run(system: Any, main: Callable[[Outside], Awaitable[Any]]) -> Any:

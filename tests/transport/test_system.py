@@ -9,12 +9,12 @@ import time
 from typing import Any
 
 import pytest
-from tests.transport.actors import BytesFailing, DeadLetters, Echo
-from tests.transport.conftest import COOKIE, wait_for
 from thespian.actors import ActorExitRequest, PoisonMessage
 
 from foundation.errors import CookieError, TransportError
 from foundation.transport import TransportConfig, open_system
+from tests.transport.actors import BytesFailing, DeadLetters, Echo
+from tests.transport.conftest import COOKIE, wait_for
 
 
 def test_ask_tell_listen(system: Any) -> None:
