@@ -31,7 +31,7 @@ Invariants:
 The default of `loads` unpickles, so call it only on bytes of an authenticated peer.
 
 Like Erlang's, this format does not keep sharing: a list that is in a message twice arrives as
-two equal lists. Cycles are kept, since msgpack gives up on them and pickle takes over.
+two equal lists. Cycles are kept, since this module gives up on them and pickle takes over.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ _FIRST_FREE_CODE = 16
 _LAST_CODE = 127
 
 # Each nested extension is a nested call of msgpack, whose decoder takes 40 kB of C stack. So an
-# attacker's deep nesting must end here, and an honest sender's continues as pickle.
+# attacker's deep nesting must end here, and an honest sender's message goes as pickle: all of
+# it, so that a cycle stays one, and a graph that shares its nodes takes no exponential time.
 _MAX_DEPTH = 16
 
 # A packer keeps the buffer of its largest message; larger ones are not kept for reuse.
@@ -101,6 +102,10 @@ _from_raw: dict[int, Callable[[bytes], object]] = {
 }
 
 _class_of: dict[int, type] = {}
+
+
+class _TooDeep(Exception):
+    """More than ``_MAX_DEPTH`` nested extensions; never leaves this module."""
 
 
 def register(cls: type, code: int, fields: Iterable[str] | None = None) -> None:
@@ -255,7 +260,9 @@ def _packing(depth: int, inner: Callable[[Any], bytes] | None) -> Callable[[Any]
     def default(obj: Any) -> Any:
         kind = type(obj)
         entry = _listed.get(kind)
-        if entry is not None and inner is not None:
+        if entry is not None:
+            if inner is None:
+                raise _TooDeep
             return new(ext, (entry[0], inner(entry[1](obj))))
         entry = _raw.get(kind)
         if entry is not None:

@@ -253,7 +253,10 @@ def _dataclass_copier(cls: type) -> _Copier:
     def copy(value: Any, depth: int) -> Any:
         if has_dict and len(value.__dict__) != len(names):
             return _by_pickle(value, depth)
-        items = get(value)
+        try:
+            items = get(value)
+        except AttributeError:  # a field that was never set
+            return _by_pickle(value, depth)
         for item in items:
             if type(item) not in _by_reference:
                 break
