@@ -14,11 +14,10 @@ import sys
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from foundation.errors import CallExit, FoundationError, InvalidChildSpec, NodeError
 from foundation.otp.child_spec import ChildSpec, child_spec, to_spec
-from foundation.otp.server_process import ServerProcess
 from foundation.otp.supervisor import Supervisor
 from foundation.otp.sys_requests import SysRequest
 from foundation.runtime.messages import HostOptions
@@ -37,10 +36,13 @@ log = logging.getLogger("foundation")
 
 def install(kernel: Any) -> None:
     """Prepare the kernel of a host for everything of floor 4; called in every host."""
-    from foundation.otp import registry, sys_requests
+    try:
+        from foundation.otp import registry
+    except ImportError:
+        return
 
     registry.install(kernel)
-    assert sys_requests is not None
+
 
 
 class Application:
@@ -138,7 +140,7 @@ class Application:
         host = self._program.running
         payload: Any = (Supervisor, (list(self._root),), {})
         root = await node.spawn_server(
-            ServerProcess, payload, name=ROOT, where=self._program.control, what="application"
+            Supervisor.__process_class__, payload, name=ROOT, where=self._program.control, what="application"
         )
         kernel = host.kernel
         starts = self._program.restarts
@@ -150,7 +152,7 @@ class Application:
             ref = monitor(root)
             down: Down = await receive(lambda m: isinstance(m, Down) and m.ref == ref)
             program = self._program
-            if program is None or program.closing or program.restarts != starts:
+            if program is None or program.stopping or program.restarts != starts:
                 return
             if down.reason in ("killed", "noconnection") and program.system is not None:
                 return  # its host died; the program starts it anew
@@ -166,7 +168,7 @@ class Application:
             return
         try:
             if program.host is not None and program.failure is None:
-                program.closing = True
+                program.stopping = True
                 await self._stop_root(AsyncNode(program))
         finally:
             await program.close()

@@ -23,6 +23,7 @@ from foundation.runtime.messages import Goodbye, HostConfig, HostReady, NodeRead
 RESTARTS_AT_ONCE = 5  # replacements of one host within ...
 RESTART_WINDOW = 10.0  # ... these seconds go without delay; further ones wait
 RESTART_DELAY = 1.0  # seconds
+INCARNATIONS = 100_000  # reserved for the hosts of one life of the control host
 
 
 @dataclass
@@ -53,9 +54,14 @@ class ControlHost(HostActor):
         host.open_host = self.open_host  # type: ignore[method-assign]
         self.host = host
         for number in range(1, config.workers + 1):
-            self._start(f"w{number}", "worker", 1)
+            self._start(f"w{number}", "worker", self._first_incarnation())
         loop.call_soon(self._announce)
         return host
+
+    def _first_incarnation(self) -> int:
+        """Return an incarnation above any that hosts of an earlier control host had."""
+        assert self.host is not None
+        return (self.host.config.incarnation - 1) * INCARNATIONS + 1
 
     def _start(
         self, name: str, role: str, incarnation: int, opener: tuple[str, int] | None = None
@@ -130,7 +136,8 @@ class ControlHost(HostActor):
     def open_host(self, requester: str, number: int, label: str) -> None:
         """Start a dedicated host for *requester*."""
         self.dedicated += 1
-        self._start(f"d{self.dedicated}", "dedicated", 1, (requester, number))
+        first = self._first_incarnation()
+        self._start(f"d{self.dedicated}", "dedicated", first, (requester, number))
 
     def _opened(self, requester: str, number: int, address: str | None, error: str) -> None:
         assert self.host is not None

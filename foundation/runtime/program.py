@@ -116,7 +116,8 @@ class Program:
         self._control: Any = None
         self._ready: asyncio.Future[None] | None = None
         self.restarts = 0
-        self.closing = False
+        self.stopping = False  # the application is being stopped
+        self.closing = False  # the node is being closed
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
