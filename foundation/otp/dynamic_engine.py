@@ -24,6 +24,7 @@ from typing import Any
 
 from foundation.errors import CallExit, InvalidChildSpec, StartError
 from foundation.kernel.process import Caller, FunctionProcess, Process
+from foundation.kernel.starting import start_error
 from foundation.kernel.timers import Timer
 from foundation.kernel.values import BadReturn, Down, Pid, Ref, is_clean, reason_of
 from foundation.otp.child_spec import ChildSpec
@@ -38,7 +39,7 @@ from foundation.otp.supervision import (
     after_exit,
     child_info,
 )
-from foundation.otp.supervisor_calls import Ask, Refused
+from foundation.otp.supervisor_calls import Ask, Refused, refusal
 from foundation.otp.supervisor_engine import Engine, Retry
 from foundation.otp.supervisor_process import (
     end_children,
@@ -321,12 +322,8 @@ class DynamicEngine(Engine):
             pid = value if type(value) is Pid else pid_of(value)
             if pid is not None:
                 self.children[pid] = self._keep(start.spec)
-        elif (
-            isinstance(value, (tuple, list)) and len(value) == 2 and value[0] == "already_started"
-        ):
-            value = Refused("already_started", value[1], f"child {start.spec.id!r}")
         else:
-            value = Refused("start", value, f"child {start.spec.id!r}")
+            value = refusal(start_error(value, f"child {start.spec.id!r}"))
         caller = start.caller
         if type(value) is tuple and caller.sink is not None:
             value = kernel.isolate(value)
