@@ -6,7 +6,7 @@ import ipaddress
 import sys
 from dataclasses import dataclass, field
 
-from foundation.errors import CookieError
+from foundation.errors import CookieError, TransportError
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,11 @@ class TransportConfig:
             raise CookieError(
                 f"refusing to listen on {self.bind_host} with a generated cookie: set the same "
                 "explicit cookie on all nodes (FOUNDATION_COOKIE or cookie=), or bind loopback"
+            )
+
+        if self.host in ("", "0.0.0.0"):
+            raise TransportError(
+                "bind_host='0.0.0.0' needs advertise_host: the address that other machines dial"
             )
 
     @property

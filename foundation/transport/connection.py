@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import pickle
 import socket
+import struct
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -123,7 +124,7 @@ class Connection:
                 data = self._read_greeting(data)
             if self.state == OPEN:
                 self._read_frames(self.decoder.feed(data))
-        except (wire.WireError, HandshakeError) as error:
+        except (wire.WireError, HandshakeError, struct.error) as error:
             self._protocol_error(error)
         self.engine.after_read()
 

@@ -31,8 +31,8 @@ from foundation.transport.addresses import (
 from foundation.transport.config import TransportConfig
 from foundation.transport.connection import GREETING, OPEN, PROVING, Connection
 from foundation.transport.links import Link
+from foundation.transport.sockets import open_listeners, tune
 
-LISTEN_DEPTH = 1024
 MAX_UNPROVEN = 512
 DIAL_ATTEMPTS = 5
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
@@ -88,47 +88,34 @@ class Engine:
     # -- listening ---------------------------------------------------------------------------
 
     def _listen(self) -> None:
-        host, port = self.details.sockname
-        tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        try:
-            tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            tcp.bind((self.config.bind_host, port))
-            tcp.listen(LISTEN_DEPTH)
-        except OSError:
-            tcp.close()
-            raise
-        port = tcp.getsockname()[1]
-        self.details.sockname = self.details.bindname = (host, port)
-        self._listeners.append(tcp)
-        if self.config.use_unix:
-            self._listen_unix(host, port)
+        self._listeners = open_listeners(self.config, self.details)
         for sock in self._listeners:
-            sock.setblocking(False)
             self.loop.add_reader(sock.fileno(), self._accept, sock)
-
-    def _listen_unix(self, host: str, port: int) -> None:
-        unix = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            unix.bind(unix_name(host, port))
-            unix.listen(LISTEN_DEPTH)
-        except OSError:
-            unix.close()  # the name is taken (same port, other interface): TCP serves as well
-            return
-        self._listeners.append(unix)
 
     def _accept(self, listener: socket.socket) -> None:
         for _ in range(64):
             try:
                 sock, _peer = listener.accept()
-            except OSError:
-                return  # nothing more to accept, or no descriptors: the kernel keeps the rest
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE):
+                    self._rest_listener(listener)
+                return
             sock.setblocking(False)
-            _tune(sock)
+            tune(sock)
             if len(self._unproven) >= MAX_UNPROVEN:
                 next(iter(self._unproven)).lost("too many unproven connections")
             conn = Connection(self, sock, None)
             self._unproven[conn] = None
             conn.connected()
+
+    def _rest_listener(self, listener: socket.socket) -> None:
+        """No descriptors left: the kernel keeps the callers, we look again a little later."""
+        self.loop.remove_reader(listener.fileno())
+        self.loop.call_later(0.1, self._wake_listener, listener)
+
+    def _wake_listener(self, listener: socket.socket) -> None:
+        if not self._closed:
+            self.loop.add_reader(listener.fileno(), self._accept, listener)
 
     def refused(self, peer: str, why: str) -> None:
         """Count a peer that failed to authenticate; log the first time only."""
@@ -183,7 +170,7 @@ class Engine:
 
     def _dial_tcp(self, link: Link, host: str, port: int) -> None:
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        _tune(sock)
+        tune(sock)
         error = sock.connect_ex((host, port))
         link.dialling = Connection(self, sock, link)
         if error == 0:
@@ -477,17 +464,6 @@ class Engine:
         for conn in self.connections():
             conn.abandon()
         self.links.clear()
-
-
-def _tune(sock: socket.socket) -> None:
-    if sock.family != socket.AF_INET:
-        return
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    # A machine that vanished is noticed in about 20 s even when nobody sends.
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 2)):
-        if hasattr(socket, name):
-            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _after_fork_in_child() -> None:
