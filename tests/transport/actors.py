@@ -93,6 +93,17 @@ class Echo(Actor):
     def do_child(self, _message: Any, sender: Any) -> None:
         self.send(self.createActor(Echo), ("forward", sender, "child"))
 
+    def do_thread_child(self, _message: Any, sender: Any) -> None:
+        """Creates a child while a thread runs: fork would be unsafe."""
+        import threading
+
+        stop = threading.Event()
+        thread = threading.Thread(target=stop.wait)
+        thread.start()
+        self.send(self.createActor(Echo), ("forward", sender, "spawned"))
+        stop.set()
+        thread.join()
+
     def do_subprocess(self, _message: Any, sender: Any) -> None:
         subprocess.run([sys.executable, "-c", "pass"], check=True)
         self.send(sender, "ran")

@@ -41,11 +41,22 @@ def descendants() -> list[psutil.Process]:
     found = []
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            # multiprocessing keeps one tracker per program once it has spawned.
-            tracker = "resource_tracker" in " ".join(process.cmdline())
-            if process.status() != psutil.STATUS_ZOMBIE and not tracker:
+            command = " ".join(process.cmdline())
+            # An empty command line: it is ending this very moment. And multiprocessing keeps
+            # one resource tracker per program once it has spawned.
+            ending = not command or process.status() == psutil.STATUS_ZOMBIE
+            if not ending and "resource_tracker" not in command:
                 found.append(process)
     return found
+
+
+def _describe(left: Any) -> str:
+    if not isinstance(left, psutil.Process):
+        return repr(left)
+    with contextlib.suppress(psutil.Error):
+        stack = Path(f"/proc/{left.pid}/wchan").read_text()
+        return f"{left} {left.cmdline()} {left.cpu_times()} {stack}"
+    return repr(left)
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +76,7 @@ def nothing_left_behind() -> Iterator[None]:
     while left() and time.monotonic() < deadline:
         time.sleep(0.01)
     remaining = left()
+    details = [_describe(each) for each in remaining]
     for each in remaining:
         if isinstance(each, psutil.Process):
             with contextlib.suppress(psutil.Error):
@@ -72,7 +84,7 @@ def nothing_left_behind() -> Iterator[None]:
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
-    assert not remaining, f"left behind: {remaining}"
+    assert not remaining, f"left behind: {details}"
 
 
 @pytest.fixture

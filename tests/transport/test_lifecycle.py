@@ -17,7 +17,7 @@ import pytest
 from thespian.actors import ActorExitRequest
 
 from foundation.transport import TransportConfig, open_system
-from tests.transport.actors import Echo
+from tests.transport.actors import DeadLetters, Echo
 from tests.transport.conftest import COOKIE, ROOT, descendants, wait_for
 
 pytestmark = [
@@ -175,3 +175,25 @@ def test_exit_request_ends_the_process(system: Any) -> None:
             not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
         )
     )
+
+
+def test_an_actor_with_threads_spawns_its_child(system: Any) -> None:
+    assert system.ask(system.createActor(Echo), "thread_child", 20) == "spawned"
+    spawned = [p for p in descendants() if "spawn_main" in " ".join(p.cmdline())]
+    assert spawned or psutil.LINUX  # setproctitle may have renamed it
+
+
+def test_messages_behind_an_exit_request_become_dead_letters(system: Any) -> None:
+    """An ending actor says so to the senders of what it will not handle."""
+    letters = system.createActor(DeadLetters)
+    assert system.ask(letters, "start", 5) == "started"
+    victim, relay = system.createActor(Echo), system.createActor(Echo)
+    assert system.ask(victim, 1, 5) == 1
+    system.tell(victim, ("sleep", 0.3))
+    system.tell(relay, ("forward", victim, ActorExitRequest()))
+    for number in range(200):
+        system.tell(relay, ("forward", victim, ("quiet", number)))
+    assert system.listen(5) == "slept"
+    wait_for(lambda: len(system.ask(letters, "letters", 5)) == 200, what="200 dead letters")
+    got = system.ask(letters, "letters", 5)
+    assert got == [("quiet", number) for number in range(200)]
