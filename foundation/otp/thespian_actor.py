@@ -61,7 +61,7 @@ class ThespianActor(GenServer):
     async def handle_call(self, request: Any, caller: Caller) -> Any:
         """Pass a call on."""
         if isinstance(request, GetAddress):
-            return self.address
+            return await self._bridge.real_address(self.address)
         return await self._bridge.ask(self.address, request, self.timeout)
 
     def handle_cast(self, request: Any) -> None:

@@ -10,7 +10,6 @@ From a server to an actor: ``tell(address, message)`` and ``await ask(address, m
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +40,9 @@ class Bridge:
     def __init__(self, actor: Any, host: Host) -> None:
         self._actor = actor
         self._host = host
-        self._asked: dict[str, tuple[Any, deque[asyncio.Future[Any]]]] = {}
+        # A list, because an ActorAddress has no hash, and equals itself in two guises while its
+        # actor is being started.
+        self._asked: list[tuple[Any, asyncio.Future[Any]]] = []
         self._children: list[tuple[Any, Callable[[], None]]] = []
         host.kernel.tables["thespian"] = self
 
@@ -97,21 +98,32 @@ class Bridge:
 
     async def ask(self, address: Any, message: Any, timeout: float | None) -> Any:
         """Send *message* and wait for the next message from *address*."""
-        key = str(address)
-        future = self._host.loop.create_future()
-        self._asked.setdefault(key, (address, deque()))[1].append(future)
+        entry = (address, self._host.loop.create_future())
+        self._asked.append(entry)
         self._actor.send(address, message)
-        async with asyncio.timeout(timeout):
-            return await future
+        try:
+            async with asyncio.timeout(timeout):
+                return await entry[1]
+        finally:
+            if entry in self._asked:
+                self._asked.remove(entry)
 
     def _answered(self, message: Any, sender: Any) -> bool:
-        _, queue = self._asked.get(str(sender), (None, None))
-        while queue:
-            future = queue.popleft()
-            if not future.done():
+        for entry in self._asked:
+            address, future = entry
+            if not future.done() and address == sender:
+                self._asked.remove(entry)
                 future.set_result(message)
                 return True
         return False
+
+    async def real_address(self, address: Any) -> Any:
+        """Wait until the child actor at *address* has a final, sendable address; return that."""
+        while True:
+            found = self._actor._myRef._addrManager.exportAddr(address)
+            if found is not None:
+                return found
+            await asyncio.sleep(0.005)
 
     # Actors as supervised children
 

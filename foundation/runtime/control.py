@@ -110,6 +110,7 @@ class ControlHost(HostActor):
                     member.actor,
                     PeerUp(other.config.address, other.config.incarnation, other.actor),
                 )
+        self.send(self.parent, message)
         self.host.meet(message.address, message.incarnation, member.actor)
         if member.opener is not None:
             self._opened(*member.opener, message.address, "")

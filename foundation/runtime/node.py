@@ -38,6 +38,30 @@ class AsyncNode:
         """Return the operating-system pid of each host but this program."""
         return dict(self._program.os_pids)
 
+    @property
+    def actor_system(self) -> Any:
+        """The Thespian ``ActorSystem`` of the node; None with ``hosts=0``."""
+        return self._program.system
+
+    def actor_address(self, server: Any) -> Any:
+        """Return the Thespian ``ActorAddress`` of the host of *server*.
+
+        Any Thespian program may send it an ``Envelope`` (``foundation.runtime.messages``); a
+        dedicated server also takes plain messages there.
+
+        Raises:
+            NoProc: *server* is a name that nobody holds.
+            NodeError: it lives in this program, which is no actor.
+        """
+        host = self._program.running
+        pid = host.kernel.resolve(server)
+        if pid is None:
+            raise NoProc("noproc", server)
+        address = host.actors.get(pid.host)
+        if address is None:
+            raise NodeError(f"{server!r} lives in {pid.host}, which is no Thespian actor")
+        return address
+
     async def call(self, server: Any, request: Any, *, timeout: float | None = 5.0) -> Any:
         """Call *server* and return its reply; as ``foundation.otp.call``."""
         kernel = self._program.running.kernel
@@ -164,6 +188,15 @@ class Node:
     def hosts(self) -> dict[str, int]:
         """Return the operating-system pid of each host but this program."""
         return self._inner.hosts()
+
+    @property
+    def actor_system(self) -> Any:
+        """The Thespian ``ActorSystem`` of the node; None with ``hosts=0``."""
+        return self._inner.actor_system
+
+    def actor_address(self, server: Any) -> Any:
+        """Return the ``ActorAddress`` of the host of *server*; as ``AsyncNode``."""
+        return self.submit(_later(self._inner.actor_address, server))
 
     def call(self, server: Any, request: Any, *, timeout: float | None = 5.0) -> Any:
         """Call *server* and return its reply; errors as ``foundation.otp.call``.
