@@ -1,0 +1,115 @@
+"""An asyncio event loop on virtual time: when nothing is ready, the clock jumps to the next timer.
+
+Works for every asyncio library that does no real input or output: sleeps, timeouts, queues,
+locks, tasks. An hour of timeouts passes in milliseconds. When nothing is ready and no timer is
+pending, nothing can ever happen again: that is reported at once, as ``Deadlock``, instead of
+hanging.
+
+Invariants:
+    L1  The clock never goes back, and moves only while nothing is ready.
+    L2  The same callbacks scheduled in the same order run in the same order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import math
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+_RESOLUTION = 1e-9
+
+
+class Deadlock(AssertionError):
+    """Nothing is ready, no timer is pending, and what is being waited for has not come."""
+
+
+class _Selector:
+    """Stands where asyncio expects the operating system: waiting is moving the clock."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self._loop = loop
+
+    def select(self, timeout: float | None) -> list[Any]:
+        if timeout is None:
+            self._loop.stalled()
+        elif timeout > 0:
+            self._loop.jump()
+        return []
+
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """The loop; see the module docstring.
+
+    Args:
+        start: what ``time()`` says at first, in seconds.
+        on_stall: called when nothing can happen any more; raises, or schedules something.
+    """
+
+    def __init__(self, start: float = 0.0, *, on_stall: Callable[[], None] | None = None) -> None:
+        self._now = start
+        self._on_stall = on_stall
+        self._clock_resolution = _RESOLUTION
+        super().__init__()
+        self._clock_resolution = _RESOLUTION  # the base class sets that of the real clock
+        self._selector = _Selector(self)
+
+    def time(self) -> float:
+        """Return virtual seconds."""
+        return self._now
+
+    # What BaseEventLoop asks of its subclasses
+
+    def jump(self) -> None:
+        """Move the clock to the earliest timer."""
+        when: float = self._scheduled[0]._when  # type: ignore[attr-defined]
+        if when > self._now:
+            self._now = when
+            # A timer is due when its time is *before* now + resolution; far in the future
+            # the spacing of floats is larger than a nanosecond, and the loop would stand still.
+            self._clock_resolution = max(_RESOLUTION, 2 * math.ulp(when))
+
+    def stalled(self) -> None:
+        """Nothing is ready and no timer is pending.
+
+        Raises:
+            Deadlock: unless ``on_stall`` has found something to do.
+        """
+        if self._on_stall is not None:
+            self._on_stall()
+        if not self._ready:  # type: ignore[attr-defined]
+            raise Deadlock("nothing is ready to run and no timer is pending")
+
+    def _process_events(self, event_list: list[Any]) -> None:
+        """There is no input or output, so there are no events."""
+
+    def _write_to_self(self) -> None:
+        """Nothing sleeps in a selector, so nobody needs waking."""
+
+    # What would leave the simulation
+
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
+        """Run *func* here and now: a thread would make the run depend on the real clock."""
+        future = self.create_future()
+        try:
+            result = contextvars.copy_context().run(func, *args)
+        except Exception as error:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+        return future
+
+    def _add_reader(self, fd: Any, *args: Any) -> NoReturn:
+        raise NotImplementedError(
+            "real input and output (sockets, pipes, child processes) do not exist on virtual "
+            "time; give the code under test a fake, or test it on the interpreter driver"
+        )
+
+    add_reader = add_writer = remove_reader = remove_writer = _add_reader
+    sock_recv = sock_recv_into = sock_recvfrom = sock_sendall = sock_sendto = _add_reader
+    sock_connect = sock_accept = create_connection = create_server = _add_reader  # type: ignore[assignment]
+    create_datagram_endpoint = subprocess_exec = subprocess_shell = _add_reader  # type: ignore[assignment]
+    connect_read_pipe = connect_write_pipe = _add_reader  # type: ignore[assignment]
