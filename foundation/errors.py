@@ -14,7 +14,7 @@ FoundationError
  ├── InvalidChildSpec        a child specification or supervisor flag is wrong (also ValueError)
  ├── NameTaken               the name is registered to another process
  ├── RegistryError           a registry refused a request
- │    ├── AlreadyRegistered, UnknownRegistry
+ │    ├── AlreadyRegistered, NotRegistered, NotUnique, UnknownRegistry
  ├── NotInProcess            a process-only function was called elsewhere  (also RuntimeError)
  ├── BlockingCall            a plain `def` handler tried to wait           (also RuntimeError)
  ├── Unsendable              a message cannot be copied or serialised      (also TypeError)
@@ -226,6 +226,36 @@ class AlreadyRegistered(RegistryError):
 
     def __str__(self) -> str:
         return f"key {self.key!r} is already registered to {self.pid!r}"
+
+
+class NotRegistered(RegistryError, LookupError):
+    """The current process has no entry under *key* in *registry*."""
+
+    def __init__(self, registry: Any, key: Any) -> None:
+        super().__init__(registry, key)
+        self.registry = registry
+        self.key = key
+
+    def __str__(self) -> str:
+        return (
+            f"this process holds no key {self.key!r} in registry {self.registry!r}; only the "
+            "process that registered a key can change its value"
+        )
+
+
+class NotUnique(RegistryError, ValueError):
+    """*what* works in registries with unique keys only; *registry* allows duplicates."""
+
+    def __init__(self, registry: Any, what: str) -> None:
+        super().__init__(registry, what)
+        self.registry = registry
+        self.what = what
+
+    def __str__(self) -> str:
+        return (
+            f"{self.what} needs unique keys, but registry {self.registry!r} was started with "
+            "keys='duplicate'; start one with keys='unique', or use lookup() and dispatch()"
+        )
 
 
 class UnknownRegistry(RegistryError, LookupError):

@@ -35,7 +35,7 @@ from foundation.kernel.process import (
 from foundation.kernel.remote import Remote
 from foundation.kernel.signals import Signals
 from foundation.kernel.timers import Timers
-from foundation.kernel.values import Alias, Pid, Ref
+from foundation.kernel.values import Alias, Pid, Ref, reason_of
 
 
 class Kernel:
@@ -49,8 +49,8 @@ class Kernel:
             who measured and whose servers never change a message.
         budget: messages a process may handle in one slice.
         max_slices: slices in one turn of the loop.
-        pick: for the simulator: chooses the index of the next ready process, given how many
-            there are; None is first come, first served.
+        pick: for the simulator: chooses the index of the next process, given the ready ones;
+            None is first come, first served.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Kernel:
         share_messages: bool = False,
         budget: int = 200,
         max_slices: int = 100,
-        pick: Callable[[int], int] | None = None,
+        pick: Callable[[deque[Process]], int] | None = None,
     ) -> None:
         self.address = address
         self.incarnation = incarnation
@@ -114,8 +114,8 @@ class Kernel:
         try:
             while runq and slices:
                 slices -= 1
-                if pick is not None and len(runq) > 1:
-                    runq.rotate(-pick(len(runq)))
+                if pick is not None:
+                    runq.rotate(-pick(runq))
                 process = runq.popleft()
                 process.queued = False
                 if process.state != "dead":
@@ -201,7 +201,7 @@ class Kernel:
         return chain
 
     def _claim(self, process: Process, name: Any, link: bool) -> None:
-        def done(holder: Pid | None) -> None:
+        def done(holder: Any) -> None:  # a pid, None, or an exception: why it cannot be had
             if process.state == "dead":
                 if holder is None:
                     self.release_name(name, process.pid)
@@ -209,7 +209,10 @@ class Kernel:
             if holder is not None:
                 self.procs.pop(process.pid, None)
                 process.state = "dead"
-                self.acknowledge(process, False, ("already_started", holder))
+                taken = type(holder) is Pid
+                reason = ("already_started", holder) if taken else reason_of(holder)
+                process.set_extra("refused", reason)
+                self.acknowledge(process, False, reason)
                 return
             process.name = name
             if link and process.parent is not None:
@@ -218,8 +221,11 @@ class Kernel:
 
         self.claim_name(name, process.pid, done)
 
-    def claim_name(self, name: Any, pid: Pid, done: Callable[[Pid | None], None]) -> None:
-        """Claim *name*, a plain name or a ``Via``, for the local *pid*."""
+    def claim_name(self, name: Any, pid: Pid, done: Callable[[Any], None]) -> None:
+        """Claim *name*, a plain name or a ``Via``, for the local *pid*.
+
+        *done* gets None, or the holder, or the exception that a ``Via`` failed with.
+        """
         claim = getattr(name, "__claim__", None)
         if claim is None:
             self.names.claim(name, pid, done)

@@ -377,23 +377,29 @@ async def register(name: Any, pid: Pid | None = None) -> None:
 
 
 async def claim(process: Process, name: Any, target: Process) -> Pid | None:
-    """Claim *name* for *target*; return the holder when it is taken."""
+    """Claim *name* for *target*; return the holder when it is taken.
+
+    Raises:
+        RegistryError: *name* is a ``Via`` that cannot be used.
+    """
     token = Caller(process, process.pid, process.pid, None)
 
-    def done(holder: Pid | None) -> None:
+    def done(holder: Any) -> None:
         if holder is None and target.state != "dead":
             target.name = name
         token.server = None
-        process.resolve(token, True, holder)
+        process.resolve(token, not isinstance(holder, Exception), holder)
 
-    holders: list[Pid | None] = []
+    holders: list[Any] = []
     process.kernel.claim_name(
         name, target.pid, lambda h: done(h) if process.waiting is token else holders.append(h)
     )
     if holders:
         if holders[0] is None:
             target.name = name
-        return holders[0]
+        elif isinstance(holders[0], Exception):
+            raise holders[0]
+        return holders[0]  # type: ignore[no-any-return]
     process.waiting = token
     return await park(token)  # type: ignore[no-any-return]
 

@@ -67,6 +67,7 @@ class Remote:
         self._call_ref = 0
         self.frames_in = self.frames_out = self.ops_in = self.ops_out = 0
         self.on_host: list[Callable[[str, bool], None]] = []  # told of hosts up and down
+        self.on_gone: list[Callable[[Pid], None]] = []  # told of deaths in other hosts
         names = kernel.names
         self.handlers: dict[Any, Callable[..., Any]] = {
             SEND: self._on_send,
@@ -353,8 +354,14 @@ class Remote:
             self._kernel.signals.signal(there, local, loads(reason))
             return
         self.peers[host].links.pop((local, there), None)
-        self._kernel.names.forget_process(there)
+        self._gone(there)
         self._kernel.signals.linked_exit(there, local, loads(reason))
+
+    def _gone(self, pid: Pid) -> None:
+        """A process of another host is dead: tables drop it before anyone is told."""
+        self._kernel.names.forget_process(pid)
+        for told in self.on_gone:
+            told(pid)
 
     # Monitors
 
@@ -404,7 +411,7 @@ class Remote:
         entry = self.peers[host].monitors.pop(ref, None)
         if entry is not None:
             watcher, pid, target = entry
-            self._kernel.names.forget_process(pid)
+            self._gone(pid)
             self._kernel.signals.down(watcher, ref, target, loads(reason))
 
     # Starting

@@ -84,7 +84,7 @@ async def _started(
 ) -> Any:
     kernel = me.kernel
     if token.done and child is not None and child.state == "dead":
-        raise AlreadyStarted(kernel.names.lookup(child.name), what)
+        raise start_error(child.get_extra("refused"), what)
     me.waiting = token
     if timeout is not None:
         me.set_deadline(kernel.driver.now() + timeout)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING, Any
 
+from foundation.errors import FoundationError
 from foundation.kernel.process import Process
+from foundation.kernel.reports import Notice
 
 if TYPE_CHECKING:
     from foundation.kernel.driver import TimerHandle
@@ -89,7 +91,10 @@ class Timers:
                 entry.alarm(when, now)
             elif entry.dest is not None:
                 dest, entry.dest = entry.dest, None
-                kernel.deliver(dest, entry.message)
+                try:
+                    kernel.deliver(dest, entry.message)
+                except FoundationError as error:  # a Via whose registry has ended
+                    kernel.driver.report(Notice("warning", f"send_after to {dest!r}: {error}"))
         if heap:
             self._arm()
         kernel.wake()
