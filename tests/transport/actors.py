@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import logging
 import os
@@ -189,6 +190,8 @@ class Worker(Actor):
 
     def receiveMessage(self, message: Any, sender: Any) -> None:
         """See the class."""
+        if message == ("hello",):
+            self.send(sender, ("pid", os.getpid()))
         if not isinstance(message, tuple) or message[0] != "job":
             return
         _, number, fatal = message
@@ -226,6 +229,8 @@ class Chaos(Actor):
             pass
         elif message[0] == "done":
             self.answered[message[1]] = self.answered.get(message[1], 0) + 1
+        elif message[0] == "pid":
+            self.pids.append(message[1])
         elif message[0] == "start":
             self._start(*message[1:])
             self.send(sender, "started")
@@ -240,7 +245,8 @@ class Chaos(Actor):
         self.random = random.Random(seed)
         self.total = total
         self.handleDeadLetters(True)
-        self.workers = [self.createActor(Worker) for _ in range(self.WORKERS)]
+        self.pids: list[int] = []
+        self.workers = [self._worker() for _ in range(self.WORKERS)]
         self.send(self.myAddress, ("more",))
 
     def _send_jobs(self) -> None:
@@ -252,14 +258,29 @@ class Chaos(Actor):
             worker = self.random.choice(self.workers)
             self.send(worker, ("job", self.sent, fatal))
             self.sent += 1
+        loop = asyncio.get_running_loop()
+        if self.random.random() < 0.1:
+            loop.call_later(self.random.random() * 0.005, self._shoot)
         if self.sent < self.total:
-            asyncio.get_running_loop().call_later(0.001, self.send, self.myAddress, ("more",))
+            loop.call_later(0.001, self.send, self.myAddress, ("more",))
 
     def _replace(self, address: Any) -> None:
         self.exits += 1
         for index, worker in enumerate(self.workers):
             if worker == address:
-                self.workers[index] = self.createActor(Worker)
+                self.workers[index] = self._worker()
+
+    def _worker(self) -> Any:
+        worker = self.createActor(Worker)
+        self.send(worker, ("hello",))
+        return worker
+
+    def _shoot(self) -> None:
+        """Kill a worker from outside, at whatever it is doing."""
+        if self.pids:
+            self.kills += 1
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pids.pop(self.random.randrange(len(self.pids))), signal.SIGKILL)
 
     def _count(self, book: dict[int, int], message: Any) -> None:
         if isinstance(message, tuple) and message[0] == "job":
