@@ -10,7 +10,7 @@ otherwise             RESTART      RESTART         FORGET
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -178,7 +178,7 @@ def check_child(spec: ChildSpec, auto_shutdown: str) -> None:
     Raises:
         InvalidChildSpec: the id is unhashable, or it is significant without auto_shutdown.
     """
-    if not isinstance(spec.id, Hashable):
+    if not hashable(spec.id):
         refuse("id", "hashable", spec.id)
     if spec.significant and auto_shutdown == "never":
         raise InvalidChildSpec(
@@ -221,6 +221,15 @@ def check_limits(max_restarts: Any, max_seconds: Any) -> None:
         refuse("max_restarts", "a whole number of 0 or more", max_restarts)
     if type(max_seconds) not in (int, float) or not max_seconds > 0:
         refuse("max_seconds", "seconds above 0", max_seconds)
+
+
+def hashable(value: Any) -> bool:
+    """Whether *value* can be a child id."""
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
 
 
 def one_of(field: str, value: Any, allowed: tuple[str, ...]) -> None:

@@ -38,6 +38,7 @@ from foundation.otp.supervision import (
     check_child,
     check_children,
     child_info,
+    hashable,
     restart_group,
 )
 from foundation.otp.supervisor_calls import Ask, Refused, refusal
@@ -92,6 +93,9 @@ class Engine(GenServer):
         """Serve an administrative request."""
         operation = self.__operations__.get(request.op) if type(request) is Ask else None
         if operation is not None:
+            argument = request.args[0] if request.args else None
+            if type(argument) is not ChildSpec and not hashable(argument):
+                return Refused("not_found", argument)
             return operation(self, *request.args)
         self._log(f"got an unexpected call: {request!r}")
         error = f"{self.module} is a supervisor and does not serve {request!r}"
@@ -297,15 +301,15 @@ class SupervisorEngine(Engine):
     # Requests
 
     async def _start_child(self, spec: ChildSpec) -> Any:
+        try:
+            check_child(spec, self.flags.auto_shutdown)
+        except InvalidChildSpec as error:
+            return Refused("spec", str(error))
         known = self.children.get(spec.id)
         if known is not None:
             if known.pid is None:
                 return Refused("already_present", spec.id)
             return Refused("already_started", known.pid, f"child {spec.id!r}")
-        try:
-            check_child(spec, self.flags.auto_shutdown)
-        except InvalidChildSpec as error:
-            return Refused("spec", str(error))
         child = self.children[spec.id] = Child(spec)
         result = await self._launch(child)
         if isinstance(result, StartError):
