@@ -8,11 +8,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from foundation import errors
+
 if TYPE_CHECKING:
+    from foundation.errors import (
+        AlreadyStarted,
+        CallExit,
+        CallTimeout,
+        Exit,
+        FoundationError,
+        NodeError,
+        NoProc,
+        StartError,
+    )
     from foundation.otp.application import Application, run, start
     from foundation.runtime.node import AsyncNode, Node
 
-__all__ = ["Application", "AsyncNode", "Node", "__version__", "run", "start"]
+__all__ = [
+    "AlreadyStarted",
+    "Application",
+    "AsyncNode",
+    "CallExit",
+    "CallTimeout",
+    "Exit",
+    "FoundationError",
+    "NoProc",
+    "Node",
+    "NodeError",
+    "StartError",
+    "__version__",
+    "run",
+    "start",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -28,4 +55,7 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("foundation-otp")
+    error = getattr(errors, name, None)
+    if isinstance(error, type) and issubclass(error, BaseException):
+        return error
     raise AttributeError(f"module 'foundation' has no attribute {name!r}")

@@ -18,6 +18,13 @@ from foundation.runtime.program import Program
 T = TypeVar("T")
 
 
+class Ping:
+    """A system request that no server knows; its refusal proves that the server lives."""
+
+    op = "ping"
+    args: tuple[Any, ...] = ()
+
+
 class AsyncNode:
     """A running node, for code on the loop it was started on."""
 
@@ -90,6 +97,32 @@ class AsyncNode:
     def whereis(self, name: Any) -> Pid | None:
         """Return the pid that holds *name*, or None."""
         return self._program.running.kernel.resolve(name)
+
+    async def wait_for(self, name: Any, *, timeout: float = 10.0) -> Pid:
+        """Wait until a living server holds *name*, for instance after a crash; return its pid.
+
+        Raises:
+            TimeoutError: nobody did within *timeout* seconds.
+        """
+        async with asyncio.timeout(timeout):
+            while True:
+                pid = self.whereis(name)
+                if pid is not None and await self._answers(pid):
+                    return pid
+                await asyncio.sleep(0.002)
+
+    async def _answers(self, pid: Pid) -> bool:
+        """Whether *pid* lives: replicas of names may lag, so ask the process itself."""
+        kernel = self._program.running.kernel
+        if pid.host == kernel.address:
+            return pid in kernel.procs
+        try:
+            # Any answer will do, also that it does not know this request.
+            await call_from_task(kernel, kernel.outside, pid, Ping(), 0.5, True)
+        except CallExit as error:
+            dead = ("noproc", "noconnection", "killed", "normal", "shutdown")
+            return not (isinstance(error.reason, str) and error.reason in dead)
+        return True
 
     async def run(self, function: Callable[..., Awaitable[T]], *args: Any) -> T:
         """Run ``await function(*args)`` in a process of this program and return its result.
@@ -240,6 +273,10 @@ class Node:
     def whereis(self, name: Any) -> Pid | None:
         """Return the pid that holds *name*, or None."""
         return self.submit(_later(self._inner.whereis, name))
+
+    def wait_for(self, name: Any, *, timeout: float = 10.0) -> Pid:
+        """Wait until a living server holds *name*; return its pid. As ``AsyncNode.wait_for``."""
+        return self.submit(self._inner.wait_for(name, timeout=timeout))
 
     def run(self, function: Callable[..., Awaitable[T]], *args: Any) -> T:
         """Run ``await function(*args)`` in a process of this program; see ``AsyncNode.run``."""
