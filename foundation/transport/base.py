@@ -9,7 +9,9 @@ import os
 import secrets
 import signal
 import socket
+import sys
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -86,7 +88,8 @@ class FoundationBase(multiprocessCommon):  # type: ignore[misc]
             ),
             name="FoundationAdmin",
         )  # fmt: skip
-        admin.start()
+        with _importable_main():
+            admin.start()
         detach_child(admin)  # its end is ours to await, not multiprocessing's
         self._admin_process = admin
         self._await_admin(admin, capabilities.get("Admin Port"))
@@ -199,6 +202,21 @@ def open_system(
 def admin_address(system: Any) -> Any:
     """The address of the admin of *system*."""
     return system._systemBase.adminAddr
+
+
+@contextlib.contextmanager
+def _importable_main() -> Iterator[None]:
+    """Spawn imports the main script again, which fails for a script that came by stdin."""
+    main = sys.modules.get("__main__")
+    path = getattr(main, "__file__", None)
+    if main is None or path is None or os.path.exists(path):
+        yield
+        return
+    del main.__file__
+    try:
+        yield
+    finally:
+        main.__file__ = path
 
 
 def _free_port(config: TransportConfig) -> int:
