@@ -31,9 +31,10 @@ from typing import Any, cast
 from foundation.kernel.kernel import Kernel
 from foundation.kernel.process import FunctionProcess, Process
 from foundation.kernel.values import Pid
+from foundation.otp.registry_host import install
 from foundation.runtime.driver import AsyncioDriver
 from foundation.runtime.placement import HostPlacer
-from foundation.testing.bodies import Body, leftovers, parked
+from foundation.testing.bodies import Body, leftovers, parked, set_done
 from foundation.testing.network import Delay, Network, check_delay, draw
 from foundation.testing.virtual_loop import Deadlock, VirtualLoop
 
@@ -78,14 +79,14 @@ class SimHost:
     def boot(self) -> None:
         """Start a new life."""
         simulation = self._simulation
-        rng = simulation.scheduling
+        address, rng = self.address, simulation.scheduling
         self.incarnation += 1
         self.up = True
         kernel = SimKernel(
-            self.address,
+            address,
             AsyncioDriver(
                 simulation.loop,
-                send_frame=lambda host, frame: simulation.network.send(self.address, host, frame),
+                send_frame=lambda peer, frame: simulation.network.send(address, peer, frame),
                 report=lambda report: simulation.reports.append(report),
             ),
             incarnation=self.incarnation,
@@ -96,6 +97,7 @@ class SimHost:
         )
         kernel.start_delay = simulation.draw_start_delay
         kernel.placer = HostPlacer(cast(Any, self))
+        install(kernel)
         self.kernel = kernel
 
     async def open_dedicated(self, label: str) -> str:
@@ -190,7 +192,7 @@ class Simulation:
             BodyExited: an exit signal ended the body's process.
         """
         done = self.loop.create_future()
-        running = Body(body, args, lambda: done.done() or done.set_result(None))
+        running = Body(body, args, lambda: set_done(done))
         self._bodies.append(running)
         try:
             running.start(self.host(host).kernel)
@@ -287,14 +289,14 @@ class Simulation:
         if not host.up:
             return
         host.up = False
-        self._note(host.address, "crash", host.incarnation)
+        address, incarnation = host.address, host.incarnation
+        self._note(address, "crash", incarnation)
         host.kernel.close()
         for other in self.live_hosts():
-            self.network.drop(host.address, other.address)
-            self.network.drop(other.address, host.address)
-            self.loop.call_later(
-                draw(self._faults, notice), self._tell_crash, other, host.address, host.incarnation
-            )
+            self.network.drop(address, other.address)
+            self.network.drop(other.address, address)
+            delay = draw(self._faults, notice)
+            self.loop.call_later(delay, self._tell_crash, other, address, incarnation)
 
     def restart_host(self, name: str) -> SimHost:
         """Start a crashed host again: empty, with a new incarnation."""
@@ -329,7 +331,11 @@ class Simulation:
     def _crash_later(self, per_second: float, until: float) -> None:
         when = self.now + self._faults.expovariate(per_second)
         if when < until:
-            self.at(when, lambda: (self._crash_one(), self._crash_later(per_second, until)))
+            self.at(when, self._crash_and_again, per_second, until)
+
+    def _crash_and_again(self, per_second: float, until: float) -> None:
+        self._crash_one()
+        self._crash_later(per_second, until)
 
     def _crash_one(self) -> None:
         bodies = [body.pid for body in self._bodies]
