@@ -15,6 +15,7 @@ FoundationError
  ├── NameTaken               the name is registered to another process
  ├── RegistryError           a registry refused a request
  │    ├── AlreadyRegistered, NotRegistered, NotUnique, UnknownRegistry
+ ├── SysError                a request of ``otp/sys.py`` failed in the server, which lives on
  ├── NotInProcess            a process-only function was called elsewhere  (also RuntimeError)
  ├── BlockingCall            a plain `def` handler tried to wait           (also RuntimeError)
  ├── Unsendable              a message cannot be copied or serialised      (also TypeError)
@@ -269,6 +270,22 @@ class UnknownRegistry(RegistryError, LookupError):
         return (
             f"unknown registry {self.name!r}: list Registry.spec(name={self.name!r}) under a "
             "supervisor, before the servers that use it"
+        )
+
+
+class SysError(FoundationError):
+    """The request *op* of ``otp/sys.py`` failed with *reason* in *server*, which lives on."""
+
+    def __init__(self, reason: Any, server: Any = None, op: str = "request") -> None:
+        super().__init__(reason, server, op)
+        self.reason = reason
+        self.server = server
+        self.op = op
+
+    def __str__(self) -> str:
+        return (
+            f"sys.{self.op} failed in {self.server!r}: {_short(self.reason)}; "
+            "the server's state is unchanged"
         )
 
 

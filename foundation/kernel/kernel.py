@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from foundation.errors import CallingSelf, NoProc
+from foundation.kernel.codec import dumps
 from foundation.kernel.driver import Driver
 from foundation.kernel.isolation import isolate
 from foundation.kernel.names import Names
@@ -287,7 +288,8 @@ class Kernel:
         process = self.procs.get(alias.pid)
         if process is None:
             if alias.pid.host != self.address:
-                self.remote.op(alias.pid.host, ("alias", alias, message))
+                # Encoded on its own: what cannot travel must not spoil the frame.
+                self.remote.op(alias.pid.host, ("alias", alias, dumps(message)))
             return True
         aliases: dict[int, bool] = process.get_extra("aliases", {})
         once = aliases.get(alias.number)
@@ -350,6 +352,8 @@ class Kernel:
         if process.deferred is not None:
             for caller in list(process.deferred):
                 self.answer(caller, False, reason)
+        if process.urgent:
+            process.mailbox.extend(process.urgent)
         for item in process.mailbox:
             if type(item) is Caller:
                 self.answer(item, False, reason)

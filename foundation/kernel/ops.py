@@ -216,7 +216,8 @@ async def receive(
 ) -> Any:
     """Wait for the first message that *match* accepts; the others stay, in order.
 
-    For processes made by ``spawn``; a server gets its messages by ``handle_info``.
+    For processes made by ``spawn``, and for an ``async def`` callback that waits for a message
+    it knows; a server gets its other messages by ``handle_info``.
 
     Args:
         match: says whether to take a message; None takes any.
@@ -224,8 +225,14 @@ async def receive(
 
     Raises:
         TimeoutError: nothing came in time.
+        BlockingCall: it was awaited in a plain `def` callback, or in an asyncio task.
     """
     process = current()
+    if process.kernel.stepping is not process:
+        raise BlockingCall(
+            f"receive() of {process!r} was awaited in an asyncio task (gather, create_task): "
+            "only the process itself can take messages from its mailbox; await it there"
+        )
     message = process.take(match)
     if message is not UNSET:
         return message

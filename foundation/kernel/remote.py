@@ -82,7 +82,7 @@ class Remote:
             DOWN: self._on_down,
             SPAWN: self._on_spawn,
             "spawn_cancel": self._on_spawn_cancel,
-            "alias": lambda host, alias, message: kernel.deliver(alias, message),
+            "alias": lambda host, alias, payload: kernel.deliver(alias, loads(payload)),
             "claim": names.on_claim,
             "granted": names.on_granted,
             "release": names.on_release,

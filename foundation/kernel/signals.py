@@ -60,9 +60,9 @@ class Signals:
 
     # Monitors
 
-    def monitor(self, process: Process, target: Any) -> Ref:
+    def monitor(self, process: Process, target: Any, ref: Ref | None = None) -> Ref:
         """Have *process* told, once, when *target* (pid, name or via) ends."""
-        ref = self._kernel.new_ref()
+        ref = ref or self._kernel.new_ref()
         pid = self._kernel.resolve(target)
         if pid is None:
             self._notify(process, ref, target, "noproc")
@@ -140,6 +140,8 @@ class Signals:
         """Apply an exit signal to the local *process*: a message, nothing, or its end."""
         if process.trapping:
             process.mailbox.append(exit_message(sender, reason))
+            if sender == process.parent:
+                process.set_extra("parent_exited", True)  # a server that parks must look
             if process.idle:
                 self._kernel.ready(process)
             elif process.waiting is not None:

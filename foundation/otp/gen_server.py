@@ -19,11 +19,11 @@ wait, exit signals do not.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
-from foundation.errors import CallExit, CallingSelf
+from foundation.errors import BlockingCall, CallExit, CallingSelf
 from foundation.kernel import ops
 from foundation.kernel.process import CURRENT, Caller
 from foundation.kernel.starting import start
@@ -86,6 +86,10 @@ class GenServer:
             ``NoReply()``: answered already, or later by ``reply(caller, value)``.
             ``Stop(reason, reply=…)``: ``terminate``, then the reply, then the end.
         Raising ends the server; the caller fails with the same reason.
+
+        A ``match`` without a matching case returns None, which is a reply. So end it with
+        ``case _: return super().handle_call(request, caller)``, which raises, or list every
+        request there is.
         """
         raise NotImplementedError(
             f"{type(self).__qualname__} got the call {request!r} but has no handle_call for it"
@@ -105,12 +109,16 @@ class GenServer:
         from foundation.kernel.reports import Notice
 
         process = ops.current()
-        text = f"{type(self).__qualname__} {process.pid!r} got an unexpected message: {message!r}"
+        who = f"{type(self).__qualname__} {process.pid!r}"
+        text = f"{who} got an unexpected message: {message!r}"
         process.kernel.driver.report(Notice("warning", text))
         return None
 
     def handle_continue(self, argument: Any) -> Any:
-        """Go on after ``Continue(argument)``, before any message. Returns as ``handle_cast``."""
+        """Go on after ``Continue(argument)``, before any message.
+
+        Returns as ``handle_cast``; another ``Continue`` runs before any message, too.
+        """
         raise NotImplementedError(
             f"{type(self).__qualname__} continued with {argument!r} but has no handle_continue"
         )
@@ -155,7 +163,8 @@ class GenServer:
             AlreadyStarted: the name is held; its ``pid`` says by whom.
             StartError: ``init`` failed; its ``reason`` says why.
         """
-        return await cls._start(args, kwargs, True, name, timeout, host, isolation)
+        pid: Pid = await cls._start(args, kwargs, True, name, timeout, host, isolation)
+        return pid
 
     @classmethod
     async def start(
@@ -168,13 +177,37 @@ class GenServer:
         **kwargs: Any,
     ) -> Pid:
         """Start a server without a link; otherwise as ``start_link``."""
-        return await cls._start(args, kwargs, False, name, timeout, host, isolation)
+        pid: Pid = await cls._start(args, kwargs, False, name, timeout, host, isolation)
+        return pid
 
     @classmethod
     async def start_monitor(cls, *args: Any, **kwargs: Any) -> tuple[Pid, Ref]:
-        """Start a server without a link and monitor it; arguments as ``start``."""
-        pid = await cls.start(*args, **kwargs)
-        return pid, ops.monitor(pid)
+        """Start a server without a link and monitor it from its first moment.
+
+        Arguments, and what it raises, as ``start``. When ``init`` returned ``Ignore()`` the
+        first item is ``Ignored()``, and no ``Down`` comes.
+        """
+        refs: list[Ref] = []
+        try:
+            pid = await cls._start(
+                args,
+                kwargs,
+                False,
+                kwargs.pop("name", None),
+                kwargs.pop("timeout", None),
+                kwargs.pop("host", None),
+                kwargs.pop("isolation", None),
+                started=lambda pid: refs.append(ops.monitor(pid)),
+            )
+        except BaseException:
+            _forget(refs)
+            raise
+        if type(pid) is not Pid:
+            _forget(refs)
+            return pid, ops.current().kernel.new_ref()
+        if not refs:  # started in another host
+            refs.append(ops.monitor(pid))
+        return pid, refs[0]
 
     @classmethod
     async def _start(
@@ -186,6 +219,7 @@ class GenServer:
         timeout: float | None,
         host: str | None,
         isolation: str | None,
+        started: Callable[[Pid], None] | None = None,
     ) -> Any:
         kernel = ops.current().kernel
         return await start(
@@ -196,6 +230,8 @@ class GenServer:
             timeout=timeout,
             where=host,
             isolation=isolation,
+            extra=None if link else {"unlinked": True},
+            started=started,
             what=cls.__qualname__ if name is None else f"{cls.__qualname__} {name!r}",
         )
 
@@ -243,14 +279,39 @@ async def stop(server: Any, reason: Any = "normal", *, timeout: float | None = N
 async def multi_call(
     servers: list[Any], request: Any, *, timeout: float | None = 5.0
 ) -> tuple[list[tuple[Any, Any]], list[Any]]:
-    """Call each of *servers*; return ``([(server, reply)…], [those that did not answer…])``."""
+    """Call all of *servers* at once.
+
+    Args:
+        servers: pids, names or ``Via``.
+        request: the same for all.
+        timeout: seconds to wait for all together; None waits for ever.
+
+    Returns:
+        ``([(server, reply)…], [those that are missing, ended or were late…])``, each in the
+        order of *servers*.
+    """
+    process = ops.current()
+    if process.kernel.running is process and process.coro is None:
+        raise BlockingCall(
+            f"multi_call was made in a plain `def` callback of {process!r}; write the callback "
+            "as `async def` and await it"
+        )
+    answers = await asyncio.gather(
+        *(
+            ops.call_from_task(process.kernel, process.pid, server, request, timeout)
+            for server in servers
+        ),
+        return_exceptions=True,
+    )
     replies: list[tuple[Any, Any]] = []
     bad: list[Any] = []
-    for server in servers:
-        try:
-            replies.append((server, await ops.call(server, request, timeout=timeout)))
-        except CallExit:
+    for server, answer in zip(servers, answers, strict=True):
+        if isinstance(answer, CallExit):
             bad.append(server)
+        elif isinstance(answer, BaseException):
+            raise answer
+        else:
+            replies.append((server, answer))
     return replies, bad
 
 
@@ -260,4 +321,6 @@ def abcast(servers: list[Any], request: Any) -> None:
         ops.cast(server, request)
 
 
-INFINITY = math.inf
+def _forget(refs: list[Ref]) -> None:
+    for ref in refs:
+        ops.demonitor(ref, flush=True)

@@ -41,7 +41,7 @@ Ok = NoReply
 """The same, by the name that reads well at the end of ``init``."""
 
 
-def Continue(argument: Any) -> NoReply:  # noqa: N802 - reads as a result class
+def Continue(argument: Any) -> NoReply:
     """Run ``handle_continue(argument)`` before the next message."""
     return NoReply(continue_=argument)
 

@@ -13,11 +13,12 @@ Invariants:
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from foundation.errors import Exit
-from foundation.kernel.process import CAST, SYS, UNSET, Caller, Killed, Process
+from foundation.kernel.process import CAST, INFO, SYS, UNSET, Caller, Killed, Process, Receive
 from foundation.kernel.remote import register_kind
 from foundation.kernel.reports import CrashReport
 from foundation.kernel.values import TIMEOUT, BadReturn, ExitMsg, Pid, is_clean, reason_of
@@ -32,7 +33,15 @@ SPECIAL = frozenset({CoroutineType, NoReply, Reply, Stop})
 class ServerProcess(Process):
     """Runs one instance of a ``GenServer`` subclass."""
 
-    __slots__ = ("callback", "debug", "idle_timeout", "server", "start_spec", "stopping")
+    __slots__ = (
+        "callback",
+        "continuing",
+        "debug",
+        "idle_timeout",
+        "server",
+        "start_spec",
+        "stopping",
+    )
 
     kind = "server"
 
@@ -44,6 +53,7 @@ class ServerProcess(Process):
         self.server: Any = None
         self.callback = "init"  # which callback runs, or ran last
         self.idle_timeout: float | None = None
+        self.continuing: list[Any] | None = None  # arguments for handle_continue
         self.stopping: Any = None  # (reason, caller, reply) while terminate runs
         self.debug: Any = None  # otp/debug.py when switched on
 
@@ -53,9 +63,9 @@ class ServerProcess(Process):
         """Make the instance and run its ``init``."""
         assert self.start_spec is not None
         cls, args, kwargs = self.start_spec
-        self.start_spec = None
         try:
             self.server = cls()
+            self.start_spec = None
             result = self.server.init(*args, **kwargs)
         except BaseException as error:
             self.crashed(error)
@@ -100,6 +110,7 @@ class ServerProcess(Process):
         if self.outcome is not UNSET and self.coro is not None:
             self.step()
         if self.coro is not None or self.state != "running":
+            self._parked()
             return
         if self.deadline is not None:
             self.deadline = None
@@ -112,8 +123,8 @@ class ServerProcess(Process):
             while mailbox:
                 item = mailbox.popleft()
                 self.current = item
-                self.idle_timeout = None
                 if type(item) is Caller:
+                    self.idle_timeout = None
                     try:
                         self.callback = "handle_call"
                         result = server.handle_call(item.request, item)
@@ -125,6 +136,7 @@ class ServerProcess(Process):
                     else:
                         self._returned(result)
                 elif item[0] == CAST:
+                    self.idle_timeout = None
                     try:
                         self.callback = "handle_cast"
                         result = server.handle_cast(item[1])
@@ -135,9 +147,12 @@ class ServerProcess(Process):
                         self._returned(result)
                 else:
                     self.handle_other(item)
+                    if self.debug is not None:
+                        budget = 1  # switched on just now: the fast loop ends here
                 if self.exiting is not UNSET and self.coro is None:
                     self.kernel.die(self, self.exiting)
                 if self.coro is not None or self.state != "running":
+                    self._parked()
                     return
                 budget -= 1
                 if not budget:
@@ -147,14 +162,16 @@ class ServerProcess(Process):
     def _rest(self) -> None:
         """Between slices: wait for messages, or for silence to have lasted long enough."""
         if self.state != "running" or self.coro is not None:
+            self._parked()
             return
         self.current = None
-        if self.mailbox and (self.debug is None or not self.debug.suspended):
+        suspended = self.debug is not None and self.debug.suspended
+        if self.mailbox and not suspended:
             if not self.queued:
                 self.kernel.ready(self)
             return
         self.idle = True
-        if self.idle_timeout is not None:
+        if self.idle_timeout is not None and not suspended:
             self.set_deadline(self.kernel.driver.now() + self.idle_timeout)
 
     def _reply(self, caller: Caller, value: Any) -> None:
@@ -179,12 +196,22 @@ class ServerProcess(Process):
         if kind == SYS:
             from foundation.otp import sys_requests
 
-            sys_requests.serve(self, message)
+            sys_requests.serve(self, message)  # a pending timeout starts anew, see _rest
             return
-        if type(message) is ExitMsg and message.pid == self.parent and self.trapping:
+        self.idle_timeout = None
+        if self.is_parent_exit(message):
             self.stop(message.reason)
             return
         self.invoke("handle_info", message)
+
+    def is_parent_exit(self, message: Any) -> bool:
+        """Whether *message* tells that the parent ended, or told this server to end."""
+        return (
+            type(message) is ExitMsg
+            and message.pid == self.parent
+            and self.trapping
+            and not self.get_extra("unlinked")  # as in OTP, ``start`` makes nobody a parent
+        )
 
     def invoke(self, callback: str, *args: Any) -> None:
         """Run *callback* of the server and act on what it returns."""
@@ -202,10 +229,11 @@ class ServerProcess(Process):
     def handle(self, item: Any) -> None:
         """Take any item, the slow way; for debugging."""
         self.current = item
-        self.idle_timeout = None
         if type(item) is Caller:
+            self.idle_timeout = None
             self.invoke("handle_call", item.request, item)
         elif item[0] == CAST:
+            self.idle_timeout = None
             self.invoke("handle_cast", item[1])
         else:
             self.handle_other(item)
@@ -252,34 +280,64 @@ class ServerProcess(Process):
     def _options(self, result: NoReply | Reply) -> None:
         if result.timeout is not None:
             self.idle_timeout = result.timeout
-        if result.continue_ is not UNSET:
-            self.current = None
-            self.invoke("handle_continue", result.continue_)
+        if result.continue_ is UNSET:
+            return
+        if self.continuing is not None:  # from handle_continue: the loop below goes on
+            self.continuing.append(result.continue_)
+            return
+        self.continuing = [result.continue_]
+        try:
+            while self.continuing and self.coro is None and self.state == "running":
+                self.current = None
+                self.invoke("handle_continue", self.continuing.pop())
+                if self.exiting is not UNSET and self.coro is None:
+                    self.kernel.die(self, self.exiting)
+        finally:
+            self.continuing = None
 
     def expired(self) -> None:
         """The silence has lasted ``timeout``."""
+        if not self.idle:
+            return  # a message came in this very turn, so there was no silence
         self.idle_timeout = None
-        self.mailbox.append((0, TIMEOUT))
-        if self.idle:
-            self.kernel.ready(self)
+        self.mailbox.append((INFO, TIMEOUT))
+        self.kernel.ready(self)
 
     # While parked
 
     def parked_message(self) -> None:
-        """Let system requests and the parent's exit through to a parked server."""
+        """Let through what does not wait: the message of a ``receive``, system requests, and
+        the parent's exit.
+        """
         item = self.mailbox[-1]
         if type(item) is Caller:
             return
         kind, message = item
         if kind == SYS:
-            if not getattr(message.request, "in_order", False):
+            if self.state == "running" and not getattr(message.request, "in_order", False):
                 self._make_urgent()
-        elif type(message) is ExitMsg and message.pid == self.parent and self.stopping is None:
-            self._make_urgent()
+        elif self.is_parent_exit(message):
+            if self.stopping is None:
+                self._make_urgent()
+        elif type(self.waiting) is Receive:
+            match = self.waiting.match
+            if match is None or match(message):
+                self.mailbox.pop()
+                self.resolve(self.waiting, True, message)
+
+    def _parked(self) -> None:
+        """A callback has just parked: find the parent's exit if that came before."""
+        if not self.trapping or not self.get_extra("parent_exited"):
+            return
+        self.set_extra("parent_exited", False)
+        for index, item in enumerate(self.mailbox):
+            if type(item) is tuple and self.is_parent_exit(item[1]):
+                del self.mailbox[index]
+                self.mailbox.append(item)
+                self.parked_message()
+                return
 
     def _make_urgent(self) -> None:
-        from collections import deque
-
         if self.urgent is None:
             self.urgent = deque()
         self.urgent.append(self.mailbox.pop())
@@ -287,15 +345,16 @@ class ServerProcess(Process):
             self.kernel.ready(self)
 
     def _run_urgent(self) -> None:
-        urgent, self.urgent = self.urgent, None
-        for kind, message in urgent or ():
-            if self.state == "dead":
-                return
-            if kind == SYS:
-                self.handle_other((kind, message))
-            else:
+        urgent = self.urgent
+        while urgent and self.state != "dead":
+            item = urgent.popleft()
+            if item[0] == SYS:
+                self.handle_other(item)
+            elif self.stopping is None:
                 self._interrupt()
-                self.stop(message.reason)
+                self.stop(item[1].reason)
+        if not urgent:
+            self.urgent = None
 
     def _interrupt(self) -> None:
         """Abandon the parked callback; its ``finally`` blocks run."""
@@ -316,6 +375,8 @@ class ServerProcess(Process):
         reason = reason_of(error)
         if isinstance(error, Killed):
             self.kernel.die(self, error.reason)
+        elif self.exiting is not UNSET:
+            self.kernel.die(self, self.exiting)  # the signal came first (V3)
         elif self.stopping is not None:  # terminate itself failed
             _, caller, reply = self.stopping
             self.stopping = (reason, caller, reply)
@@ -362,7 +423,7 @@ class ServerProcess(Process):
             CrashReport(
                 pid=self.pid,
                 name=self.name,
-                kind=type(self.server).__qualname__,
+                kind=self.describe_class(),
                 reason=reason,
                 last_message=self.last_message(),
                 state=self.describe_state(),
@@ -381,6 +442,11 @@ class ServerProcess(Process):
             return f"call {_text(item.request)}"
         return f"{'cast' if item[0] == CAST else 'info'} {_text(item[1])}"
 
+    def describe_class(self) -> str:
+        """Name the server's class."""
+        cls = type(self.server) if self.start_spec is None else self.start_spec[0]
+        return str(cls.__qualname__)
+
     def describe_state(self) -> str:
         """Show the state, by way of the server's ``format_status``."""
         if self.server is None:
@@ -393,7 +459,13 @@ class ServerProcess(Process):
 
 def state_of(server: Any) -> dict[str, Any]:
     """Return the attributes of a server, which are its state."""
-    return dict(vars(server))
+    state = dict(getattr(server, "__dict__", ()))
+    for cls in type(server).__mro__:
+        slots = vars(cls).get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if name not in ("__dict__", "__weakref__") and hasattr(server, name):
+                state[name] = getattr(server, name)
+    return state
 
 
 def _text(value: Any, limit: int = 500) -> str:
