@@ -53,10 +53,12 @@ class ThespianActor(GenServer):
         self.timeout = timeout
         process = ops.current()
         kernel, pid = process.kernel, process.pid
+
+        def gone() -> None:
+            kernel.deliver(pid, _Gone())
+
         self._bridge: Bridge = bridge()
-        self.address = self._bridge.start_actor(
-            actor_class, lambda: kernel.deliver(pid, _Gone()) and kernel.wake()
-        )
+        self.address = self._bridge.start_actor(actor_class, gone)
 
     async def handle_call(self, request: Any, caller: Caller) -> Any:
         """Pass a call on."""

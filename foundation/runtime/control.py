@@ -18,7 +18,14 @@ from thespian.actors import ActorExitRequest, ChildActorExited
 from foundation.kernel.reports import Notice
 from foundation.runtime.host import Host
 from foundation.runtime.host_actor import HostActor, HostLeaves
-from foundation.runtime.messages import Goodbye, HostConfig, HostReady, NodeReady, PeerDown, PeerUp
+from foundation.runtime.messages import (
+    Goodbye,
+    HostConfig,
+    HostReady,
+    NodeReady,
+    PeerDown,
+    PeerUp,
+)
 
 RESTARTS_AT_ONCE = 5  # replacements of one host within ...
 RESTART_WINDOW = 10.0  # ... these seconds go without delay; further ones wait

@@ -39,7 +39,7 @@ class HostActor(Actor):  # type: ignore[misc]
     stock: StockLoop | None = None
     bridge: Bridge | None = None
 
-    def receiveMessage(self, message: Any, sender: Any) -> Any:  # noqa: N802 - Thespian's name
+    def receiveMessage(self, message: Any, sender: Any) -> Any:
         """Take any message. Nothing may be raised: Thespian would run the handler again."""
         try:
             self._receive(message, sender)

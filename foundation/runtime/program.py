@@ -20,7 +20,14 @@ from typing import Any
 from foundation.errors import NodeError
 from foundation.kernel.reports import Notice
 from foundation.runtime.host import Host
-from foundation.runtime.messages import Goodbye, HostConfig, HostOptions, HostReady, NodeReady, PeerDown
+from foundation.runtime.messages import (
+    Goodbye,
+    HostConfig,
+    HostOptions,
+    HostReady,
+    NodeReady,
+    PeerDown,
+)
 from foundation.transport import Outside, TransportConfig, load_cookie, open_system
 
 CONTROL_STARTS = 3  # of the control host, before the node gives up

@@ -93,7 +93,7 @@ class Ordered(Supervisor):
 class Echo(Actor):  # type: ignore[misc]
     """A plain Thespian actor: answers; can be made to die; can ask a server."""
 
-    def receiveMessage(self, message: Any, sender: Any) -> None:  # noqa: N802
+    def receiveMessage(self, message: Any, sender: Any) -> None:
         from foundation.runtime.messages import Answer, Envelope
 
         if message == "die":

@@ -15,7 +15,7 @@ from tests.runtime.test_node import until
 def test_a_hog_is_reported_with_advice(caplog: pytest.LogCaptureFixture) -> None:
     with (
         caplog.at_level(logging.WARNING, "foundation"),
-        foundation.start(apps.Home, hosts=0, hog_seconds=0.05, log_level=logging.WARNING) as node,
+        foundation.start(apps.Home, hosts=0, hog_seconds=0.05, log_level=30) as node,
     ):
         assert node.call("one", ("hog", 0.3)) == "done"
         record = until(lambda: [r for r in caplog.records if "hogged" in r.getMessage()])[0]
