@@ -95,6 +95,12 @@ class Body:
             del value, self  # no cycle through the traceback
 
 
+def set_done(future: Any) -> None:
+    """Complete *future*, unless the wait for it was given up."""
+    if not future.done():
+        future.set_result(None)
+
+
 def describe_wait(process: Process) -> str:
     """Say in one line what *process* is and what it waits for."""
     name = f" {process.name!r}" if process.name is not None else ""
@@ -137,9 +143,9 @@ def leftovers(kernel: Kernel) -> list[str]:
     found += [
         f"name {name!r} of {pid!r}" for name, pid in kernel.names.items() if _ours(kernel, pid)
     ]
-    for when, _, entry in sorted(kernel.timers._heap, key=lambda item: item[:2]):
-        if isinstance(entry, Timer) and entry.dest is not None and not _dead(kernel, entry.dest):
-            found.append(f"timer for {entry.dest!r} at {when:.3f}: {entry.message!r}")
+    for when, _, timer in sorted(kernel.timers._heap, key=lambda item: item[:2]):
+        if isinstance(timer, Timer) and not _harmless(kernel, timer):
+            found.append(f"timer for {timer.dest!r} at {when:.3f}: {timer.message!r}")
     return found
 
 
@@ -147,6 +153,9 @@ def _ours(kernel: Kernel, pid: Pid) -> bool:
     return pid.host == kernel.address
 
 
-def _dead(kernel: Kernel, dest: Any) -> bool:
-    """Whether a timer to *dest* is harmless, because nobody will get its message."""
-    return isinstance(dest, Pid) and _ours(kernel, dest) and dest not in kernel.procs
+def _harmless(kernel: Kernel, timer: Timer) -> bool:
+    """Whether nobody will ever get the message: the timer is cancelled, or its process dead."""
+    dest = timer.dest
+    if isinstance(dest, Pid):
+        return _ours(kernel, dest) and dest not in kernel.procs
+    return dest is None

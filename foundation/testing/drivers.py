@@ -15,7 +15,7 @@ from typing import Any
 
 from foundation.kernel.kernel import Kernel
 from foundation.runtime.driver import AsyncioDriver
-from foundation.testing.bodies import Body, leftovers, parked
+from foundation.testing.bodies import Body, leftovers, parked, set_done
 from foundation.testing.simulator import Simulation
 
 _BODY_SECONDS = 60.0
@@ -139,14 +139,14 @@ class InterpreterRunner(Runner):
         driver = AsyncioDriver(loop, report=self.reports.append)
         kernel = self._kernel = Kernel("test/main", driver)
         done = loop.create_future()
-        running = Body(body, args, lambda: done.done() or done.set_result(None))
+        running = Body(body, args, lambda: set_done(done))
         running.start(kernel)
         try:
             loop.run_until_complete(asyncio.wait_for(done, _BODY_SECONDS))
         except TimeoutError:
             lines = "\n  ".join(parked([kernel]))
             raise AssertionError(
-                f"the body has not ended within {_BODY_SECONDS} s. Processes that wait:\n  {lines}"
+                f"the body has not ended within {_BODY_SECONDS} s. Waiting:\n  {lines}"
             ) from None
         if self._errors:
             raise self._errors.pop(0)

@@ -74,7 +74,7 @@ class Network:
     ) -> None:
         self._loop = loop
         self._rng = rng
-        self._delay = check_delay(delay, "delay")
+        self._delay = delay
         self._arrive = arrive
         self._lost = lost
         self._restored = restored

@@ -41,7 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--foundation-drivers",
         default="",
         metavar="A,B",
-        help="run foundation_run tests on these drivers only: simulator, interpreter, processes",
+        help="drivers of foundation_run: simulator, interpreter, processes",
     )
 
 
@@ -77,7 +77,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     unknown = [name for name in asked if name not in DRIVERS]
     if unknown:
         raise pytest.UsageError(
-            f"--foundation-drivers: unknown driver {unknown[0]!r}; known are {', '.join(DRIVERS)}"
+            f"--foundation-drivers must be of {', '.join(DRIVERS)}; got {unknown[0]!r}"
         )
     for marker in metafunc.definition.iter_markers("foundation_drivers"):
         asked = [name for name in asked if name in marker.args]

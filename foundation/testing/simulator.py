@@ -151,6 +151,7 @@ class Simulation:
         self.errors: list[BaseException] = []
         self.reports: list[Any] = []
         self.trace: deque[TraceLine] = deque(maxlen=trace_size)
+        check_delay(delay, "delay")  # before there is a loop to be closed
         self.loop = VirtualLoop(on_stall=self._stalled)
         self.loop.set_exception_handler(self._callback_failed)
         self.network = Network(

@@ -1,4 +1,4 @@
-"""An asyncio event loop on virtual time: when nothing is ready, the clock jumps to the next timer.
+"""An asyncio event loop on virtual time: when nothing is ready, the clock jumps ahead.
 
 Works for every asyncio library that does no real input or output: sleeps, timeouts, queues,
 locks, tasks. An hour of timeouts passes in milliseconds. When nothing is ready and no timer is
@@ -47,7 +47,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
         on_stall: called when nothing can happen any more; raises, or schedules something.
     """
 
-    def __init__(self, start: float = 0.0, *, on_stall: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, start: float = 0.0, *, on_stall: Callable[[], None] | None = None
+    ) -> None:
         self._now = start
         self._on_stall = on_stall
         self._clock_resolution = _RESOLUTION
@@ -87,7 +89,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def _write_to_self(self) -> None:
         """Nothing sleeps in a selector, so nobody needs waking."""
 
-    # What would leave the simulation
+    # What would leave the simulation (and see the end of this file)
 
     def run_in_executor(  # type: ignore[override]
         self, executor: Any, func: Callable[..., Any], *args: Any
@@ -102,14 +104,20 @@ class VirtualLoop(asyncio.BaseEventLoop):
             future.set_result(result)
         return future
 
-    def _add_reader(self, fd: Any, *args: Any) -> NoReturn:
-        raise NotImplementedError(
-            "real input and output (sockets, pipes, child processes) do not exist on virtual "
-            "time; give the code under test a fake, or test it on the interpreter driver"
-        )
 
-    add_reader = add_writer = remove_reader = remove_writer = _add_reader
-    sock_recv = sock_recv_into = sock_recvfrom = sock_sendall = sock_sendto = _add_reader
-    sock_connect = sock_accept = create_connection = create_server = _add_reader  # type: ignore[assignment]
-    create_datagram_endpoint = subprocess_exec = subprocess_shell = _add_reader  # type: ignore[assignment]
-    connect_read_pipe = connect_write_pipe = _add_reader  # type: ignore[assignment]
+def _no_real_io(*args: Any, **kwargs: Any) -> NoReturn:
+    raise NotImplementedError(
+        "real input and output (sockets, pipes, child processes) do not exist on virtual time; "
+        "give the code under test a fake, or test it on a real loop"
+    )
+
+
+for _name in (
+    *("add_reader", "add_writer", "remove_reader", "remove_writer"),
+    *("_add_reader", "_add_writer"),
+    *("sock_recv", "sock_recv_into", "sock_recvfrom", "sock_sendall", "sock_sendto"),
+    *("sock_connect", "sock_accept", "create_connection", "create_server"),
+    *("create_datagram_endpoint", "connect_read_pipe", "connect_write_pipe"),
+    *("subprocess_exec", "subprocess_shell", "add_signal_handler"),
+):
+    setattr(VirtualLoop, _name, _no_real_io)
