@@ -13,7 +13,9 @@ written as such; everything else is an *extension*: a code from the table and a 
     5       int beyond 64 bits                    little-endian two's complement
     6       complex                               two little-endian doubles
     7       bytearray                             its bytes
-    8-15    reserved for this module
+    8       dataclass of a class that the      msgpack array: the class by cloudpickle (made
+            other host cannot import           once), then the values of the fields
+    9-15    reserved for this module
     16-24   Pid, Ref, Alias, Shutdown, Crash,     msgpack array of the values of the fields
             BadReturn, ExitMsg, Down, Timeout
     25-31   reserved for ``kernel/values.py``
@@ -42,6 +44,7 @@ import struct
 from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import cloudpickle
 import msgpack
@@ -61,7 +64,9 @@ from foundation.kernel.values import (
 
 __all__ = ["dumps", "loads", "pickled", "register"]
 
-PICKLE, CLOUDPICKLE, TUPLE, SET, FROZENSET, BIG_INT, COMPLEX, BYTEARRAY = range(8)
+(
+    PICKLE, CLOUDPICKLE, TUPLE, SET, FROZENSET, BIG_INT, COMPLEX, BYTEARRAY, BY_VALUE,
+) = range(9)  # fmt: skip
 
 _FIRST_FREE_CODE = 16
 _LAST_CODE = 127
@@ -267,6 +272,11 @@ def _packing(depth: int, inner: Callable[[Any], bytes] | None) -> Callable[[Any]
         entry = _raw.get(kind)
         if entry is not None:
             return new(ext, (entry[0], entry[1](obj)))
+        if inner is not None and is_dataclass(kind):
+            by_value = _by_value(kind)
+            if by_value is not None:
+                blob, listed = by_value
+                return new(ext, (BY_VALUE, inner([blob, *listed(obj)])))
         return new(ext, pickled(obj))
 
     def pack(obj: Any) -> bytes:
@@ -286,7 +296,7 @@ def _packing(depth: int, inner: Callable[[Any], bytes] | None) -> Callable[[Any]
             idle.append(packer)
         return data
 
-    new, ext = tuple.__new__, msgpack.ExtType
+    new, ext, is_dataclass = tuple.__new__, msgpack.ExtType, dataclasses.is_dataclass
     return pack
 
 
@@ -318,6 +328,41 @@ def _mark_bytearrays(obj: Any) -> Any:
 _BYTES_OR_DEEPER = frozenset({bytearray, memoryview, list, dict})
 
 
+def _by_value(cls: Any) -> tuple[bytes, _Encoder] | None:
+    """Return *cls* by cloudpickle, and how to list its fields, when no other host can import it.
+
+    The typed requests of a script's own ``__main__`` are such; pickling their class for each
+    message would take a hundred times as long as the message. None: let pickle do it.
+    """
+    try:
+        return _by_value_classes[cls]
+    except KeyError:
+        pass
+    params = cls.__dataclass_params__
+    plain = (
+        (cls.__module__ == "__main__" or "<locals>" in cls.__qualname__)
+        and params.frozen
+        and params.init
+        and not hasattr(cls, "__post_init__")
+        and cls.__reduce_ex__ is object.__reduce_ex__
+        and all(f.init and not f.kw_only for f in dataclasses.fields(cls))
+    )
+    found = (_cloudpickled(cls), _lister(_field_names(cls))) if plain else None
+    _by_value_classes[cls] = found
+    return found
+
+
+def _from_blob(values: list[Any]) -> object:
+    blob, *fields = values
+    cls = _loaded.get(blob)
+    if cls is None:
+        cls = _loaded[blob] = pickle.loads(blob)
+    return cls(*fields)
+
+
+_by_value_classes: WeakKeyDictionary[type, tuple[bytes, _Encoder] | None] = WeakKeyDictionary()
+_loaded: dict[bytes, Any] = {}  # one entry for each such class a peer has
+
 # --- decoding
 
 
@@ -331,6 +376,8 @@ def _unpacking(
         if build is not None:
             if inner is None:
                 raise CodecError(f"extensions are nested more than {_MAX_DEPTH} deep")
+            if code == BY_VALUE and not allow_pickle:
+                raise CodecError("classes by value are refused here; register the class")
             parts = inner(payload)
             if type(parts) is not list:
                 raise CodecError(f"the payload of code {code} must be an array")
@@ -373,6 +420,7 @@ def _chain_unpacking(allow_pickle: bool) -> Callable[[Any], object]:
     return unpack
 
 
+_from_list[BY_VALUE] = _from_blob
 _pack = _chain_packing()
 _unpack = _chain_unpacking(allow_pickle=True)
 _unpack_safely = _chain_unpacking(allow_pickle=False)

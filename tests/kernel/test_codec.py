@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import math
 import pickle
@@ -450,3 +451,29 @@ def test_a_default_dict_keeps_its_factory() -> None:
     arrived = loads(dumps(defaultdict(list, a=[1])))
     assert isinstance(arrived, defaultdict)
     assert arrived["new"] == []
+
+
+def test_a_frozen_dataclass_of_main_sends_its_class_once_made() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Local:
+        amount: int
+        tags: tuple[str, ...] = ()
+
+    first, second = loads(dumps(Local(5, ("a",)))), loads(dumps(Local(6)))
+
+    assert (first.amount, first.tags, second.amount) == (5, ("a",), 6)
+    assert type(first) is type(second)
+    assert dumps(Local(5))[:2] == dumps(Local(6))[:2]
+    with pytest.raises(CodecError):
+        loads(dumps(Local(5)), allow_pickle=False)
+
+
+def test_a_dataclass_with_its_own_ideas_goes_by_pickle() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Checked:
+        amount: int
+
+        def __post_init__(self) -> None:
+            object.__setattr__(self, "amount", self.amount + 1)
+
+    assert loads(dumps(Checked(5))).amount == 6
