@@ -74,6 +74,7 @@ class Engine:
         self._unproven: dict[Connection, None] = {}
         self._greeting: set[Connection] = set()
         self._dirty: list[Connection] = []
+        self._owing: list[Connection] = []
         self._flush_handle: Any = None
         self._paused = False
         self._closed = False
@@ -351,25 +352,38 @@ class Engine:
         if not conn.dirty:
             conn.dirty = True
             self._dirty.append(conn)
-            if self._flush_handle is None:
-                self._flush_handle = self.loop.call_soon(self.flush)
+            self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        if self._flush_handle is None:
+            self._flush_handle = self.loop.call_soon(self.flush)
 
     def flush(self) -> None:
-        """Write every connection that has something to write."""
+        """Write every connection that has something to write.
+
+        In the order of their first message, mere acknowledgements last: what an actor sent first
+        leaves first, although to different peers nothing is promised.
+        """
         if self._flush_handle is not None:
             self._flush_handle.cancel()
             self._flush_handle = None
         dirty, self._dirty = self._dirty, []
+        owing, self._owing = self._owing, []
         for conn in dirty:
             conn.flush()
+        for conn in owing:
+            if conn.owed:
+                conn.flush()
 
     # -- receiving ---------------------------------------------------------------------------
 
     def owe(self, conn: Connection) -> None:
         """One message of *conn* is handled; acknowledge it with the next write."""
+        if not conn.owed:
+            self._owing.append(conn)
+            if self._flush_handle is None:
+                self._flush_soon()
         conn.owed += 1
-        if not conn.dirty:
-            self.mark_dirty(conn)
 
     def refuse_inbox(self) -> None:
         """This process is ending: tell the peers that their messages will not be handled."""
