@@ -99,6 +99,32 @@ def test_a_server_runs_inside_the_program() -> None:
         assert here == os.getpid() != there
 
 
+def test_started_in_a_thread_and_beside_a_running_loop() -> None:
+    """As in a notebook or a web application: there are threads, and a loop runs already."""
+    answers: list[Any] = []
+
+    def blocking() -> None:
+        with foundation.start(apps.Home, hosts=1) as node:
+            answers.append(node.call("one", "value"))
+
+    async def program() -> None:
+        await asyncio.get_running_loop().run_in_executor(None, blocking)
+        async with foundation.start(apps.Home, hosts=1) as node:
+            answers.append(await node.call("two", "value"))
+
+    asyncio.run(program())
+    assert answers == [1, 2]
+
+
+def test_two_nodes_in_one_program() -> None:
+    with (
+        foundation.start(apps.Home, hosts=1, name="left") as left,
+        foundation.start(apps.Home, hosts=1, name="right") as right,
+    ):
+        left.cast("one", "left")
+        assert (left.call("one", "value"), right.call("one", "value")) == ("left", 1)
+
+
 def test_used_from_many_threads() -> None:
     with foundation.start(apps.Home, hosts=1) as node:
         results: list[Any] = []
