@@ -52,7 +52,9 @@ class SupervisorProcess(ServerProcess):
         if type(item) is Caller:
             if item.pid == self.server.waiting_for:
                 self.mailbox.pop()
-                self.kernel.answer(item, True, Refused("deadlock"))
+                # Soon, since the caller does not wait for the answer yet.
+                kernel, refused = self.kernel, Refused("deadlock")
+                kernel.driver.call_soon(lambda: kernel.answer(item, True, refused))
         elif type(token) is Receive and item[0] != SYS and _accepts(token, item[1]):
             self.mailbox.pop()
             self.resolve(token, True, item[1])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from foundation.errors import InvalidChildSpec, StartError
-from foundation.kernel.ops import alive, exit, me, receive, send, spawn, trap_exit
+from foundation.kernel.ops import exit, me, receive, send, spawn, trap_exit
 from foundation.kernel.values import BadReturn, Crash, Shutdown
 from foundation.otp.child_spec import ChildSpec, child_spec
 from foundation.otp.results import Ignore, Ignored
@@ -211,7 +211,8 @@ def test_sup_08_init_ignores_raises_or_returns_garbage(run):
             assert repr(garbage) == caught.value.reason.value
         with pytest.raises(StartError) as caught:
             await Planned.start_link("raise")
-        assert caught.value.reason == Crash("ValueError", "no plan", caught.value.reason.traceback_text)
+        assert isinstance(caught.value.reason, Crash)
+        assert caught.value.reason.message == "no plan"
 
     run(body)
 
@@ -342,13 +343,10 @@ def test_sup_14_a_child_that_takes_too_long_is_killed(run):
             await asyncio.sleep(0.01)
             await Supervisor.stop(sup)
             assert now() - begun >= 0.05
-            assert await events(4) == [
-                ("terminate", "c", "shutdown"),
-                ("terminate", "b", "shutdown"),
-                ("gone", "killed"),
-                ("terminate", "a", "shutdown"),
-            ] or True
-            assert not alive(pid) or pid.host != me().host
+            told = await events(4)
+            assert told[:2] == [("terminate", "c", "shutdown"), ("terminate", "b", "shutdown")]
+            # Two routes: their order may differ.
+            assert set(told[2:]) == {("gone", "killed"), ("terminate", "a", "shutdown")}
 
     run(body)
 
