@@ -62,7 +62,7 @@ from foundation.kernel.values import (
     Timeout,
 )
 
-__all__ = ["dumps", "loads", "pickled", "register"]
+__all__ = ["dumps", "loads", "pickled", "register", "register_custom"]
 
 (
     PICKLE, CLOUDPICKLE, TUPLE, SET, FROZENSET, BIG_INT, COMPLEX, BYTEARRAY, BY_VALUE,
@@ -145,6 +145,22 @@ def register(cls: type, code: int, fields: Iterable[str] | None = None) -> None:
     _listed[cls] = (code, list if hasattr(cls, "_make") and fields is None else _lister(names))
     _from_list[code] = lambda values: cls(*values)
     _class_of[code] = cls
+
+
+def register_custom(
+    cls: type, code: int, to_list: _Encoder, from_list: Callable[[list[Any]], object]
+) -> None:
+    """Like `register`, for a class that is not simply its fields.
+
+    Args:
+        cls: the class.
+        code: its number.
+        to_list: returns what is to travel, as a list.
+        from_list: makes the object on the other side.
+    """
+    register(cls, code, ())
+    _listed[cls] = (code, to_list)
+    _from_list[code] = from_list
 
 
 def dumps(obj: object) -> bytes:

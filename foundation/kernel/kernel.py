@@ -329,17 +329,23 @@ class Kernel:
         return caller
 
     def answer(self, caller: Caller, ok: bool, value: Any) -> None:
-        """Answer *caller* once (K4); *value* is isolated already. For ``ok=False``: a reason."""
+        """Answer *caller* once (K4); *value* is isolated already. For ``ok=False``: a reason.
+
+        Raises:
+            Unsendable: the reply cannot travel to the caller's host; it is still unanswered.
+        """
         if caller.done:
             return
+        sink = caller.sink
+        if sink is None:
+            self.remote.answer(caller, ok, value)
         caller.done = True
         server = caller.server
         if type(server) is not Pid and server.deferred is not None:
             server.deferred.pop(caller, None)
-        sink = caller.sink
         if sink is None:
-            self.remote.answer(caller, ok, value)
-        elif ok:
+            return
+        if ok:
             sink.resolve(caller, True, value)
         else:
             sink.resolve(caller, False, exit_error(value, None, None))

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from foundation.errors import CodecError, FoundationError, NoConnection, Unsendable
-from foundation.kernel.codec import dumps, loads
+from foundation.kernel.codec import dumps, loads, register_custom
 from foundation.kernel.process import SYS, Caller, FunctionProcess, Process
 from foundation.kernel.reports import Notice
 from foundation.kernel.values import Crash, Pid, Ref
@@ -63,6 +63,8 @@ class Remote:
         self._kernel = kernel
         self.peers: dict[str, Peer] = {}
         self._dirty: dict[str, Peer] = {}
+        self._exported: dict[int, Caller] = {}  # callers that another host is to answer
+        self._export = 0
         self._buried: dict[str, int] = {}  # hosts that went down: their last incarnation
         self._call_ref = 0
         self.frames_in = self.frames_out = self.ops_in = self.ops_out = 0
@@ -81,6 +83,7 @@ class Remote:
             DEMONITOR: self._on_demonitor,
             DOWN: self._on_down,
             SPAWN: self._on_spawn,
+            "answer": self._on_answer,
             "spawn_cancel": self._on_spawn_cancel,
             "alias": lambda host, alias, payload: kernel.deliver(alias, loads(payload)),
             "claim": names.on_claim,
@@ -277,10 +280,26 @@ class Remote:
         peer = self._peer(caller.pid)
         if peer is None:
             return
-        try:
-            self._say(peer, (REPLY if ok else FAIL, caller.ref, dumps(value)))
-        except Unsendable as error:
-            self._say(peer, (FAIL, caller.ref, dumps(Crash.from_exception(error))))
+        payload = dumps(value) if ok else _pack(value)
+        if caller.ref < 0:
+            self._say(peer, ("answer", -caller.ref, ok, payload))
+        else:
+            self._say(peer, (REPLY if ok else FAIL, caller.ref, payload))
+
+    def export(self, caller: Caller) -> list[Any]:
+        """Return *caller* as plain data, for a process in another host that is to answer it."""
+        if caller.sink is None and caller.ref < 0:
+            return [caller.pid, caller.ref]  # it came from elsewhere; pass it on as it is
+        for number in [n for n, old in self._exported.items() if old.done]:
+            del self._exported[number]
+        self._export += 1
+        self._exported[self._export] = caller
+        return [self._kernel.outside, -self._export]
+
+    def _on_answer(self, host: str, number: int, ok: bool, payload: bytes) -> None:
+        caller = self._exported.pop(number, None)
+        if caller is not None:
+            self._kernel.answer(caller, ok, loads(payload))
 
     def _on_reply(self, host: str, ref: int, payload: bytes) -> None:
         caller = self.peers[host].calls.pop(ref, None)
@@ -460,6 +479,22 @@ class Remote:
         child = self.peers[host].spawning.pop(ref, None)
         if child is not None:
             self._kernel.die(child, "killed")
+
+
+def _export_caller(caller: Caller) -> list[Any]:
+    if type(caller.server) is Pid:
+        if caller.ref < 0:
+            return [caller.pid, caller.ref]
+        raise Unsendable("a caller can be sent by the server that got it, once its call is there")
+    return caller.server.kernel.remote.export(caller)  # type: ignore[no-any-return]
+
+
+def _import_caller(fields: list[Any]) -> Caller:
+    pid, ref = fields
+    return Caller(None, pid, pid, None, ref)
+
+
+register_custom(Caller, 43, _export_caller, _import_caller)
 
 
 def _pack(reason: Any) -> bytes:

@@ -178,12 +178,11 @@ class ServerProcess(Process):
         """Answer with a plain return value; an unsendable one is a crash of the server."""
         if caller.done:
             return
-        kernel = self.kernel
-        if caller.sink is None:
-            kernel.answer(caller, True, value)
-            return
         try:
-            value = kernel.isolate(value)
+            if caller.sink is None:
+                self.kernel.answer(caller, True, value)
+                return
+            value = self.kernel.isolate(value)
         except Exception as error:
             self.crashed(error)
             return
