@@ -44,7 +44,7 @@ class Unset:
 UNSET = Unset()
 
 
-class Killed(BaseException):  # noqa: N818 - never escapes the kernel
+class Killed(BaseException):
     """Unwinds a process that signalled itself; unlike ``Exit`` no ``terminate`` follows."""
 
     def __init__(self, reason: Any) -> None:
@@ -169,7 +169,7 @@ class Process:
 
     def crashed(self, error: BaseException) -> None:
         """Take an exception that left user code."""
-        self.kernel.die(self, reason_of(error))
+        self.kernel.die(self, error.reason if isinstance(error, Killed) else reason_of(error))
 
     def expired(self) -> None:
         """The ``deadline`` has come while no coroutine waited."""
