@@ -8,7 +8,7 @@ from typing import Any
 
 from foundation.errors import Exit, FoundationError
 from foundation.kernel.kernel import Kernel
-from foundation.kernel.process import Caller, FunctionProcess, Process, Receive
+from foundation.kernel.process import Caller, FunctionProcess, Killed, Process, Receive
 from foundation.kernel.timers import Timer
 from foundation.kernel.values import Pid
 
@@ -68,7 +68,7 @@ class Body:
             result = self._function(*self._args)
             if inspect.isawaitable(result):
                 result = await result
-        except GeneratorExit:  # the process is being ended from outside
+        except (GeneratorExit, Killed):  # a signal, from outside or to itself
             raise
         except BaseException as error:
             self._result = (False, error)
