@@ -41,6 +41,7 @@ def in_hosts(body: Callable[[], Any], hosts: int, seed: int, **options: Any) -> 
     with Simulation(seed, hosts=hosts, **options) as simulation:
         simulation.run(body)
         assert simulation.settle() == []
+        simulation.advance(0.1)  # what hosts have still to tell each other
         for host in simulation.live_hosts():
             assert not host.kernel.tables["registries"].by_name
             assert not host.kernel.tables["registries"]._requests
