@@ -7,11 +7,11 @@ import sys
 import time
 from typing import Any
 
-from thespian.actors import ActorExitRequest, ActorSystem
+from thespian.actors import ActorSystem
 from thespian.test import get_free_admin_port
 
 from foundation.transport import TransportConfig, open_system
-from tests.transport.actors import Killer, SlowText
+from tests.transport.actors import SlowText
 
 
 def open_base(base: str) -> Any:
@@ -22,16 +22,6 @@ def open_base(base: str) -> Any:
     return ActorSystem("multiprocTCPBase", caps, transientUnique=True)
 
 
-def lost_exits(system: Any) -> int:
-    """How many of (at most) 12 rounds of six simultaneous deaths were not reported in full."""
-    for _ in range(12):
-        killer = system.createActor(Killer)
-        if system.ask(killer, ("round", 6), 2.5) != ("exited", 6):
-            return 1
-        system.tell(killer, ActorExitRequest())
-    return 0
-
-
 def formatted(system: Any) -> int:
     """How often the text of a message was made while it was sent and handled."""
     slow = system.createActor(SlowText)
@@ -39,7 +29,7 @@ def formatted(system: Any) -> int:
     return int(system.ask(slow, "texts", 5))
 
 
-EXPERIMENTS = {"lost_exits": lost_exits, "formatted": formatted}
+EXPERIMENTS = {"formatted": formatted}
 
 
 def main() -> None:

@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 from thespian.system import ratelimit, systemCommon
 from thespian.system.actorManager import ActorManager
-from thespian.system.multiprocCommon import MultiProcReplicator
+from thespian.system.multiprocCommon import ChildInfo, MultiProcReplicator
 from thespian.system.transport import ReceiveEnvelope, TransmitIntent
 
 from foundation.errors import TransportError
 from foundation.transport import core_fixes
+from foundation.transport.addresses import actor_address
 from tests.transport.actors import Flooder
 from tests.transport.conftest import ROOT
 
@@ -34,9 +35,60 @@ def experiment(base: str, name: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])["result"]
 
 
-def test_simultaneous_exits_are_all_reported_on_ours_and_not_on_stock() -> None:
-    assert experiment("ours", "lost_exits") == 0
-    assert experiment("stock", "lost_exits") > 0
+class DeadProcess:
+    """A `multiprocessing.Process` that has ended."""
+
+    def is_alive(self) -> bool:
+        return False
+
+    def join(self, _timeout: float) -> None:
+        pass
+
+
+class Replicator(MultiProcReplicator):
+    """The stock code with two children that died together; collects what it reports."""
+
+    myAddress = actor_address("127.0.0.1", 1, 1)
+
+    def __init__(self) -> None:
+        self.transport = self
+        self.reported: list[int] = []
+        self._child_procs = [
+            ChildInfo(actor_address("127.0.0.1", port, port), "Some", DeadProcess(), port)
+            for port in (2, 3)
+        ]
+
+    def scheduleTransmit(self, _manager: Any, intent: Any) -> None:
+        self.reported.append(intent.message.childAddress.addressDetails.sockname[1])
+
+
+class MendedReplicator(core_fixes.ChildExits, Replicator):
+    """The same with our fix."""
+
+
+def exits(replicator: Any) -> list[int]:
+    """One child's exit is handled; then the signal handler looks for others."""
+    replicator._childExited(replicator._child_procs[0].childAddr)
+    replicator.childDied()
+    return replicator.reported
+
+
+def test_the_second_of_two_simultaneous_exits_is_lost_on_stock_and_not_on_ours() -> None:
+    assert exits(Replicator()) == []
+    assert exits(MendedReplicator()) == [3]
+
+
+def test_a_failed_exit_request_concerns_the_child_it_was_sent_to() -> None:
+    class Manager(core_fixes.ChildExits, ActorManager):
+        def __init__(self) -> None:
+            self.seen: list[Any] = []
+
+        def _handleChildExited(self, address: Any) -> None:
+            self.seen.append(address)
+
+    manager = Manager()
+    manager._childInaccessible("the loop's last child", TransmitIntent("right", None))
+    assert manager.seen == ["right"]
 
 
 def test_stock_throttle_pauses_a_fast_sender(monkeypatch: pytest.MonkeyPatch) -> None:

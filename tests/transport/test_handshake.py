@@ -142,9 +142,7 @@ def test_arbitrary_payloads_never_authenticate(payloads: list[bytes], dialler: b
 
 
 frames = st.lists(
-    st.tuples(
-        st.integers(0, wire.LAST_KIND), st.integers(0, 2**32 - 1), st.binary(max_size=300)
-    ),
+    st.tuples(st.integers(0, wire.LAST_KIND), st.integers(0, 2**32 - 1), st.binary(max_size=300)),
     max_size=20,
 )
 

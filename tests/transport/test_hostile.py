@@ -95,9 +95,7 @@ def listeners(system: Any) -> tuple[Any, list[int]]:
 
 
 @pytest.mark.parametrize("unix", [False, True], ids=["tcp", "unix"])
-def test_hostile_peers_get_nothing_and_are_cut_off(
-    system: Any, tmp_path: Path, unix: bool
-) -> None:
+def test_hostile_peers_get_nothing_and_are_cut_off(system: Any, tmp_path: Path, unix: bool) -> None:
     marker = str(tmp_path / "pwned")
     echo, ports = listeners(system)
     began = time.monotonic()

@@ -110,9 +110,7 @@ def test_a_segmentation_fault_ends_the_actor(system: Any) -> None:
     pid = system.ask(echo, "pid", 5)
     system.tell(echo, "segfault")
     wait_for(
-        lambda: (
-            not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-        ),
+        lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE,
         5,
     )
     assert system.ask(system.createActor(Echo), "others live", 5) == "others live"
@@ -137,9 +135,7 @@ def test_children_do_not_inherit_listeners_or_connections(system: Any) -> None:
     port = system.ask(parent, "listen", 5)
     assert port in system.ask(parent, "sockets", 5)
     assert system.ask(parent, "child", 5) == "child"
-    children = [
-        child for child in descendants() if child.ppid() == system.ask(parent, "pid", 5)
-    ]
+    children = [child for child in descendants() if child.ppid() == system.ask(parent, "pid", 5)]
     assert len(children) == 1
     ports = {c.laddr[1] for c in children[0].net_connections("tcp")}
     assert port not in ports
@@ -171,9 +167,7 @@ def test_exit_request_ends_the_process(system: Any) -> None:
     pid = system.ask(echo, "pid", 5)
     system.tell(echo, ActorExitRequest())
     wait_for(
-        lambda: (
-            not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-        )
+        lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     )
 
 

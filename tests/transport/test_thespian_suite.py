@@ -49,9 +49,7 @@ FAST_FILTER = "not AdminRouting"
 
 def run_suite(tmp_path: Path, files: list[str], seconds: float, *options: str) -> str:
     """Run *files* of the suite in a process of its own; return the summary line."""
-    environment = {
-        key: value for key, value in os.environ.items() if not key.startswith("PYTEST")
-    }
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
     environment.pop("PYTHONUNBUFFERED", None)  # three logging cases fail with it, on stock too
     environment |= {
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
