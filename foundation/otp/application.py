@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from foundation.errors import CallExit, FoundationError, InvalidChildSpec, NodeError
-from foundation.otp import registry
+from foundation.otp import kernel_setup
 from foundation.otp.child_spec import ChildSpec, child_spec, to_spec
 from foundation.otp.supervisor import Supervisor
 from foundation.otp.sys_requests import SysRequest
@@ -37,7 +37,7 @@ log = logging.getLogger("foundation")
 
 def install(kernel: Any) -> None:
     """Prepare the kernel of a host for everything of floor 4; called in every host."""
-    registry.install(kernel)
+    kernel_setup.install(kernel)
 
 
 

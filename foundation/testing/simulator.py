@@ -31,7 +31,7 @@ from typing import Any, cast
 from foundation.kernel.kernel import Kernel
 from foundation.kernel.process import FunctionProcess, Process
 from foundation.kernel.values import Pid
-from foundation.otp.registry_host import install
+from foundation.otp.kernel_setup import install
 from foundation.runtime.driver import AsyncioDriver
 from foundation.runtime.placement import HostPlacer
 from foundation.testing.bodies import Body, leftovers, parked, set_done
