@@ -12,7 +12,13 @@ from foundation.kernel.values import Pid
 
 
 class Placer(Protocol):
-    """Decides in which host a process starts; the runtime sets ``kernel.placer``."""
+    """Decides in which host a process starts; the runtime sets ``kernel.placer``.
+
+    Attributes:
+        home: where processes start that ask for nothing; None is beside their starter.
+    """
+
+    home: str | None
 
     def place(self, where: str) -> str:
         """Return the host address that *where* (``"spread"``, a host's name) means now."""
@@ -42,7 +48,7 @@ async def start(
         link: link it to the current process.
         name: register it before it begins.
         timeout: seconds its start may take; then it is killed.
-        where: a host, for the placer; None starts it beside the current process.
+        where: a host, for the placer; None is the placer's ``home``.
         isolation: ``"host"`` starts it in a host of its own.
         extra: rare attributes.
         what: describes it in errors.
@@ -61,10 +67,12 @@ async def start(
     kernel = me.kernel
     placer: Placer | None = kernel.placer
     host = None
-    if isolation == "host" and placer is not None:
-        host = await placer.dedicated(what)
-    elif where is not None and placer is not None:
-        host = placer.place(where)
+    if placer is not None:
+        where = where or placer.home
+        if isolation == "host":
+            host = await placer.dedicated(what)
+        elif where is not None:
+            host = placer.place(where)
     child: Process | None = None
     if host is None or host == kernel.address:
         token = Caller(me, me.pid, me.pid, None)
@@ -94,12 +102,6 @@ async def _started(
         if not token.done:
             _abandon(me, token, child)
         raise start_error(error.reason, what) from None
-    except GeneratorExit:
-        # The starter is being ended. A child in this host is linked to it and known by
-        # *started*; one in another host has no pid here yet, so only its start can be stopped.
-        if child is None:
-            _abandon(me, token, child)
-        raise
 
 
 def _abandon(me: Process, token: Caller, child: Process | None) -> None:
