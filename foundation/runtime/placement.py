@@ -24,6 +24,7 @@ class HostPlacer:
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        self.home: str | None = None
         self._turn = 0
 
     def workers(self) -> list[str]:

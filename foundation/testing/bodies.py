@@ -137,11 +137,17 @@ def parked(kernels: Iterable[Kernel]) -> list[str]:
     ]
 
 
-def leftovers(kernel: Kernel) -> list[str]:
-    """Describe what is left in *kernel* that a finished test should have ended."""
-    found = [f"process {describe_wait(process)}" for process in kernel.procs.values()]
+def leftovers(kernel: Kernel, keep: frozenset[Pid] = frozenset()) -> list[str]:
+    """Describe what is left in *kernel*, but for the processes to *keep*."""
+    found = [
+        f"process {describe_wait(process)}"
+        for pid, process in kernel.procs.items()
+        if pid not in keep
+    ]
     found += [
-        f"name {name!r} of {pid!r}" for name, pid in kernel.names.items() if _ours(kernel, pid)
+        f"name {name!r} of {pid!r}"
+        for name, pid in kernel.names.items()
+        if _ours(kernel, pid) and pid not in keep
     ]
     for when, _, timer in sorted(kernel.timers._heap, key=lambda item: item[:2]):
         if isinstance(timer, Timer) and not _harmless(kernel, timer):

@@ -2,6 +2,7 @@
 
 ``simulator``    virtual time, scheduling drawn from a seed
 ``interpreter``  one kernel on a real asyncio loop
+``processes``    a node; what the body starts runs in another operating-system process
 
 Each is used as a function: ``run(body, *args)`` returns what the body returned or raises what
 it raised, and fails the test when processes, names or timers are left.
@@ -18,8 +19,8 @@ from foundation.runtime.driver import AsyncioDriver
 from foundation.testing.bodies import Body, leftovers, parked, set_done
 from foundation.testing.simulator import Simulation
 
-_BODY_SECONDS = 60.0
-_GRACE_SECONDS = 3.0
+BODY_SECONDS = 60.0
+GRACE_SECONDS = 3.0
 
 
 class Leak(AssertionError):
@@ -111,7 +112,7 @@ class SimulatorRunner(Runner):
         if self.allow_leftovers:
             return []
         left = self._simulation.settle()
-        return left + _tasks(self._simulation.loop)
+        return left + list(tasks_left(self._simulation.loop).values())
 
     def clean(self) -> None:
         """End the simulation."""
@@ -142,11 +143,11 @@ class InterpreterRunner(Runner):
         running = Body(body, args, lambda: set_done(done))
         running.start(kernel)
         try:
-            loop.run_until_complete(asyncio.wait_for(done, _BODY_SECONDS))
+            loop.run_until_complete(asyncio.wait_for(done, BODY_SECONDS))
         except TimeoutError:
             lines = "\n  ".join(parked([kernel]))
             raise AssertionError(
-                f"the body has not ended within {_BODY_SECONDS} s. Waiting:\n  {lines}"
+                f"the body has not ended within {BODY_SECONDS} s. Waiting:\n  {lines}"
             ) from None
         if self._errors:
             raise self._errors.pop(0)
@@ -162,8 +163,8 @@ class InterpreterRunner(Runner):
     async def _settle(self) -> list[str]:
         assert self._kernel is not None
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + _GRACE_SECONDS
-        while left := leftovers(self._kernel) + _tasks(loop):
+        deadline = loop.time() + GRACE_SECONDS
+        while left := leftovers(self._kernel) + list(tasks_left(loop).values()):
             if loop.time() >= deadline:
                 return left
             await asyncio.sleep(0.002)
@@ -186,9 +187,11 @@ class InterpreterRunner(Runner):
         self._errors.append(error or RuntimeError(context.get("message", "?")))
 
 
-def _tasks(loop: asyncio.AbstractEventLoop) -> list[str]:
+def tasks_left(loop: asyncio.AbstractEventLoop) -> dict[Any, str]:
+    """Return the asyncio tasks of *loop* but the current one, each with a description."""
     current = asyncio.current_task(loop)
-    return sorted(f"asyncio task {t!r}" for t in asyncio.all_tasks(loop) if t is not current)
+    tasks = sorted(asyncio.all_tasks(loop), key=lambda task: task.get_name())
+    return {task: f"asyncio task {task!r}" for task in tasks if task is not current}
 
 
 def _cancel_tasks(loop: asyncio.AbstractEventLoop) -> None:
@@ -199,8 +202,4 @@ def _cancel_tasks(loop: asyncio.AbstractEventLoop) -> None:
         loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
 
 
-DRIVERS: dict[str, Callable[[int], Runner]] = {
-    "simulator": SimulatorRunner,
-    "interpreter": lambda seed: InterpreterRunner(),
-}
-"""How to make each driver, given the seed."""
+DRIVERS = ("simulator", "interpreter", "processes")

@@ -23,6 +23,7 @@ import pytest
 
 if TYPE_CHECKING:
     from foundation.testing.drivers import Runner
+    from foundation.testing.processes import SharedNode
     from foundation.testing.simulator import Simulation
 
 _SEED = pytest.StashKey[int]()
@@ -88,18 +89,38 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("foundation_run", params, indirect=True)
 
 
+@pytest.fixture(scope="session")
+def _foundation_node(pytestconfig: pytest.Config) -> Iterator[SharedNode]:
+    from foundation.testing.processes import SharedNode
+
+    shared = SharedNode(str(pytestconfig.rootpath))
+    yield shared
+    shared.close()
+
+
 @pytest.fixture
 def foundation_run(request: pytest.FixtureRequest) -> Iterator[Runner]:
     """Run bodies as processes: ``foundation_run(body, *args)``; see ``drivers.Runner``."""
-    from foundation.testing.drivers import DRIVERS
     from foundation.testing.system_leaks import SystemState, system_leaks
 
-    runner = DRIVERS[request.param](request.config.stash[_SEED])
+    runner = _make_runner(request)
     before = SystemState.now()
     yield runner
     runner.close()
     left = system_leaks(before)
     assert not left, "the test left behind:\n  " + "\n  ".join(left)
+
+
+def _make_runner(request: pytest.FixtureRequest) -> Runner:
+    from foundation.testing import drivers
+
+    if request.param == "simulator":
+        return drivers.SimulatorRunner(request.config.stash[_SEED])
+    if request.param == "interpreter":
+        return drivers.InterpreterRunner()
+    from foundation.testing.processes import ProcessesRunner
+
+    return ProcessesRunner(request.getfixturevalue("_foundation_node"))
 
 
 @pytest.fixture

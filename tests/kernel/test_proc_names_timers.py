@@ -266,10 +266,13 @@ def test_proc_47_a_server_tells_about_itself(run):
 
 
 def test_proc_47_alive_is_false_once_a_down_was_seen(run):
+    # Of a process in another host, alive() tells only whether that host is there.
     async def body():
-        pid = await Probe.start()
-        cast(pid, "bye")
-        await _ended(pid)
+        pid = spawn(receive)
+        assert alive(pid) is True
+        ref = monitor(pid)
+        send(pid, "end")
+        assert await receive(timeout=5) == Down(ref, pid, "normal")
         assert alive(pid) is False
 
     run(body)

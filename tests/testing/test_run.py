@@ -83,7 +83,7 @@ def test_linked_processes_end_with_the_body(run):
 
 @pytest.mark.foundation_drivers("simulator", "interpreter")
 def test_left_processes_names_and_timers_are_listed(run, monkeypatch):
-    monkeypatch.setattr("foundation.testing.drivers._GRACE_SECONDS", 0.05)
+    monkeypatch.setattr("foundation.testing.drivers.GRACE_SECONDS", 0.05)
 
     async def body():
         await Counter.start(name="left")
