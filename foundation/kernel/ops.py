@@ -13,7 +13,6 @@ from foundation.errors import BlockingCall, CallExit, NameTaken, NoProc, NotInPr
 from foundation.kernel.process import (
     CAST,
     CURRENT,
-    INFO,
     UNSET,
     Caller,
     FunctionProcess,

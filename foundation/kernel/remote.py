@@ -18,8 +18,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from foundation.errors import CodecError, FoundationError, NoConnection, Unsendable
-from foundation.kernel.codec import dumps, loads, register_custom
-from foundation.kernel.process import SYS, Caller, FunctionProcess, Process
+from foundation.kernel.codec import dumps, loads
+from foundation.kernel.peer import PROCESS_KINDS, Peer
+from foundation.kernel.process import SYS, Caller, Process
 from foundation.kernel.reports import Notice
 from foundation.kernel.values import Crash, Pid, Ref
 
@@ -29,32 +30,6 @@ if TYPE_CHECKING:
 SEND, CALL, REPLY, FAIL, LINK, UNLINK, EXIT, MONITOR, DEMONITOR, DOWN, SPAWN = range(11)
 
 MAX_OPS = 2000  # in one frame: bounds the memory and the pause of the receiver
-
-PROCESS_KINDS: dict[str, type[Process]] = {"function": FunctionProcess}
-
-
-def register_kind(process_class: type[Process]) -> None:
-    """Make *process_class* startable from other hosts, under its ``kind``."""
-    PROCESS_KINDS[process_class.kind] = process_class
-
-
-class Peer:
-    """What this host shares with one other host."""
-
-    __slots__ = (
-        "calls", "host", "incarnation", "links", "monitors", "ops", "spawning", "watched"
-    )
-
-    def __init__(self, host: str, incarnation: int) -> None:
-        self.host = host
-        self.incarnation = incarnation
-        self.ops: list[tuple[Any, ...]] = []
-        self.links: dict[tuple[Pid, Pid], None] = {}  # (local, remote)
-        self.monitors: dict[Ref, tuple[Pid, Pid, Any]] = {}  # ref -> (watcher, watched, as)
-        self.watched: dict[Ref, Pid] = {}  # their monitors on processes of ours
-        self.calls: dict[int, Caller] = {}
-        self.spawning: dict[int, Process] = {}  # their starts, until acknowledged
-
 
 class Remote:
     """The side of a kernel that faces other hosts."""
@@ -479,22 +454,6 @@ class Remote:
         child = self.peers[host].spawning.pop(ref, None)
         if child is not None:
             self._kernel.die(child, "killed")
-
-
-def _export_caller(caller: Caller) -> list[Any]:
-    if type(caller.server) is Pid:
-        if caller.ref < 0:
-            return [caller.pid, caller.ref]
-        raise Unsendable("a caller can be sent by the server that got it, once its call is there")
-    return caller.server.kernel.remote.export(caller)  # type: ignore[no-any-return]
-
-
-def _import_caller(fields: list[Any]) -> Caller:
-    pid, ref = fields
-    return Caller(None, pid, pid, None, ref)
-
-
-register_custom(Caller, 43, _export_caller, _import_caller)
 
 
 def _pack(reason: Any) -> bytes:

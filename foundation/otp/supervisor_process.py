@@ -13,7 +13,7 @@ from typing import Any
 from foundation.errors import CallExit, StartError
 from foundation.kernel.ops import current, receive
 from foundation.kernel.process import SYS, UNSET, Caller, Killed, Process, Receive
-from foundation.kernel.remote import register_kind
+from foundation.kernel.peer import register_kind
 from foundation.kernel.reports import SupervisorReport
 from foundation.kernel.starting import start
 from foundation.kernel.values import Down, ExitMsg, Pid, Ref, is_clean, reason_of

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from foundation.kernel.codec import register
 from foundation.kernel.process import UNSET, FunctionProcess, Killed
-from foundation.kernel.remote import register_kind
+from foundation.kernel.peer import register_kind
 from foundation.kernel.reports import CrashReport
 from foundation.kernel.values import Alias, Down, Pid, Ref, is_clean, reason_of
 

@@ -1,0 +1,51 @@
+"""What a host knows of another host, and what of it travels between them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from foundation.errors import Unsendable
+from foundation.kernel.codec import register_custom
+from foundation.kernel.process import Caller, FunctionProcess, Process
+from foundation.kernel.values import Pid, Ref
+
+PROCESS_KINDS: dict[str, type[Process]] = {"function": FunctionProcess}
+
+
+def register_kind(process_class: type[Process]) -> None:
+    """Make *process_class* startable from other hosts, under its ``kind``."""
+    PROCESS_KINDS[process_class.kind] = process_class
+
+
+class Peer:
+    """What this host shares with one other host."""
+
+    __slots__ = (
+        "calls", "host", "incarnation", "links", "monitors", "ops", "spawning", "watched"
+    )
+
+    def __init__(self, host: str, incarnation: int) -> None:
+        self.host = host
+        self.incarnation = incarnation
+        self.ops: list[tuple[Any, ...]] = []
+        self.links: dict[tuple[Pid, Pid], None] = {}  # (local, remote)
+        self.monitors: dict[Ref, tuple[Pid, Pid, Any]] = {}  # ref -> (watcher, watched, as)
+        self.watched: dict[Ref, Pid] = {}  # their monitors on processes of ours
+        self.calls: dict[int, Caller] = {}
+        self.spawning: dict[int, Process] = {}  # their starts, until acknowledged
+
+
+def _export_caller(caller: Caller) -> list[Any]:
+    if type(caller.server) is Pid:
+        if caller.ref < 0:
+            return [caller.pid, caller.ref]
+        raise Unsendable("a caller can be sent by the server that got it, once its call is there")
+    return caller.server.kernel.remote.export(caller)  # type: ignore[no-any-return]
+
+
+def _import_caller(fields: list[Any]) -> Caller:
+    pid, ref = fields
+    return Caller(None, pid, pid, None, ref)
+
+
+register_custom(Caller, 43, _export_caller, _import_caller)
