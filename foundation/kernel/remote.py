@@ -453,6 +453,8 @@ class Remote:
     def _on_spawn_cancel(self, host: str, ref: int) -> None:
         child = self.peers[host].spawning.pop(ref, None)
         if child is not None:
+            if child.parent is not None:  # the starter has given up: no EXIT for it (GS-13)
+                self._kernel.signals.unlink(child, child.parent)
             self._kernel.die(child, "killed")
 
 
