@@ -9,25 +9,29 @@ import foundation
 from foundation.otp import GenServer, Supervisor
 
 
-class EchoServer(GenServer):
-    """Owns a listening socket; its asyncio tasks live in the same loop."""
+async def shout(reader, writer):
+    """Answer one line with the same in capitals."""
+    writer.write((await reader.readline()).upper())
+    await writer.drain()
+    writer.close()
+
+
+class Shouter(GenServer):
+    """Owns a listening socket, which lives in the loop of the server's host."""
 
     async def init(self):
-        async def serve(reader, writer):
-            writer.write((await reader.readline()).upper())
-            await writer.drain()
-            writer.close()
-
-        self.server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        self.listener = await asyncio.start_server(shout, "127.0.0.1", 0)
 
     def handle_call(self, request, caller):
-        return self.server.sockets[0].getsockname()[1]
+        return self.listener.sockets[0].getsockname()[1]
 
     def terminate(self, reason):
-        self.server.close()
+        self.listener.close()
 
 
-class Fetcher(GenServer):
+class Client(GenServer):
+    """While it awaits the network its own messages wait, but nobody else's."""
+
     async def handle_call(self, request, caller):
         port, line = request
         async with asyncio.timeout(2):
@@ -36,15 +40,19 @@ class Fetcher(GenServer):
             reply = await reader.readline()
             writer.close()
             await writer.wait_closed()
-            return reply.decode().strip()
+        return reply.decode().strip()
 
 
 class App(Supervisor):
     def init(self):
-        return [EchoServer.spec(name="echo"), Fetcher.spec(name="fetcher")]
+        return [Shouter.spec(name="shouter"), Client.spec(name="client")]
+
+
+def main():
+    with foundation.start(App) as node:
+        port = node.call("shouter", "port")
+        print(node.call("client", (port, "hello")))  # HELLO
 
 
 if __name__ == "__main__":
-    with foundation.start(App) as node:
-        port = node.call("echo", "port")
-        print(node.call("fetcher", (port, "hello")))  # HELLO
+    main()

@@ -1,7 +1,11 @@
-"""Task.async_stream: at most n at once, results in order, failures as values.
+"""Task streams: at most n at once, results in order, failures as values.
+
+``host="spread"`` runs the tasks in the worker hosts in turn, so on all cores.
 
     python examples/async_stream.py
 """
+
+import logging
 
 import foundation
 from foundation.otp import Exited, Result, TaskSupervisor
@@ -12,18 +16,26 @@ def word_count(text):
 
 
 async def count_all(texts):
-    supervisor = await TaskSupervisor.start_link()
-    counts = []
-    stream = TaskSupervisor.stream_nolink(supervisor, texts, word_count, max_concurrency=3)
+    stream = TaskSupervisor.stream_nolink(
+        "tasks", texts, word_count, max_concurrency=3, host="spread"
+    )
     async for outcome in stream:
         match outcome:
-            case Result(value):
-                counts.append(value)
+            case Result(count):
+                print(count)
             case Exited(reason):
-                counts.append(reason.type)
-    return counts
+                print("failed:", reason)
+
+
+def main():
+    tasks = TaskSupervisor.spec(name="tasks")
+    with foundation.start(tasks, hosts=2, log_level=logging.CRITICAL) as node:
+        node.run(count_all, ["one two", "three", None, "four five six"])
+        # 2
+        # 1
+        # failed: Crash(AttributeError: 'NoneType' object has no attribute 'split')
+        # 3
 
 
 if __name__ == "__main__":
-    with foundation.start(None, hosts=0, log_level=60) as node:
-        print(node.run(count_all, ["one two", "three", None, "four five six"]))
+    main()

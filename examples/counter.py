@@ -1,5 +1,7 @@
 """The smallest server: state, a call, a cast, a crash and a fresh start.
 
+The crash is reported on standard error, by the logger ``foundation``.
+
     python examples/counter.py
 """
 
@@ -16,10 +18,14 @@ class Counter(GenServer):
             case "next":
                 self.count += 1
                 return self.count
-        return super().handle_call(request, caller)
+            case ("divide by", number):
+                return self.count / number
+        return super().handle_call(request, caller)  # refuses what it does not know
 
     def handle_cast(self, request):
-        self.count = request  # "set to"
+        match request:
+            case ("set", count):
+                self.count = count
 
 
 class App(Supervisor):
@@ -27,14 +33,18 @@ class App(Supervisor):
         return [Counter.spec(10, name="counter")]
 
 
-if __name__ == "__main__":
-    with foundation.start(App, log_level=50) as node:
+def main():
+    with foundation.start(App) as node:
         print(node.call("counter", "next"))  # 11
-        node.cast("counter", 41)
+        node.cast("counter", ("set", 41))
         print(node.call("counter", "next"))  # 42
         try:
-            node.call("counter", "no such request")
+            node.call("counter", ("divide by", 0))
         except foundation.CallExit as error:
-            print("crashed:", error.reason.type)
+            print(error.reason.type)  # ZeroDivisionError
         node.wait_for("counter")
-        print(node.call("counter", "next"))  # 11 again: a new instance
+        print(node.call("counter", "next"))  # 11, from a new instance
+
+
+if __name__ == "__main__":
+    main()

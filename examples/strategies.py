@@ -1,7 +1,12 @@
 """What each restart strategy restarts when the second of three children crashes.
 
+With ``hosts=0`` everything runs in this program, without other processes.
+
     python examples/strategies.py
 """
+
+import contextlib
+import logging
 
 import foundation
 from foundation.otp import GenServer, Supervisor
@@ -9,29 +14,23 @@ from foundation.otp import GenServer, Supervisor
 
 class Child(GenServer):
     def handle_call(self, request, caller):
-        if request == "crash":
-            raise RuntimeError("boom")
-        return "ok"
-
-
-class Trio(Supervisor):
-    def init(self, strategy):
-        self.strategy = strategy
-        return [Child.spec(name=name) for name in "abc"]
+        raise RuntimeError("boom")
 
 
 def restarted(strategy):
-    with foundation.start(Trio, strategy, hosts=0, log_level=60) as node:
+    trio = Supervisor.spec([Child.spec(name=name) for name in "abc"], strategy=strategy)
+    with foundation.start(trio, hosts=0, log_level=logging.CRITICAL) as node:
         before = {name: node.whereis(name) for name in "abc"}
-        try:
+        with contextlib.suppress(foundation.CallExit):
             node.call("b", "crash")
-        except foundation.CallExit:
-            pass
-        for name in "abc":
-            node.wait_for(name)
-        return [name for name in "abc" if node.whereis(name) != before[name]]
+        after = {name: node.wait_for(name) for name in "bca"}
+        return [name for name in "abc" if after[name] != before[name]]
+
+
+def main():
+    for strategy in ("one_for_one", "rest_for_one", "one_for_all"):
+        print(strategy.ljust(13), *restarted(strategy))
 
 
 if __name__ == "__main__":
-    for strategy in ("one_for_one", "rest_for_one", "one_for_all"):
-        print(f"{strategy:13}", *restarted(strategy))
+    main()

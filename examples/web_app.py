@@ -1,6 +1,6 @@
 """Servers inside an asyncio web application (Starlette); the node lives in its lifespan.
 
-    python examples/web_app.py            # serves one request to itself and ends
+    python examples/web_app.py            # serves three requests to itself and ends
     python examples/web_app.py --serve    # http://127.0.0.1:8000/hits until Ctrl-C
 """
 
@@ -8,6 +8,8 @@ import asyncio
 import contextlib
 import sys
 
+import httpx
+import uvicorn
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -17,6 +19,8 @@ from foundation.otp import GenServer, Supervisor
 
 
 class Hits(GenServer):
+    """Counts for all requests, in a worker host: an OS process beside the web server's."""
+
     def init(self):
         self.hits = 0
 
@@ -32,7 +36,7 @@ class App(Supervisor):
 
 @contextlib.asynccontextmanager
 async def lifespan(app):
-    async with foundation.start(App) as node:  # on uvicorn's own loop
+    async with foundation.start(App) as node:  # on the loop that uvicorn runs already
         app.state.node = node
         yield
 
@@ -44,20 +48,16 @@ async def hits(request):
 app = Starlette(routes=[Route("/hits", hits)], lifespan=lifespan)
 
 
-async def demonstrate():
-    import httpx
-
+async def visit():
     async with lifespan(app):
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://app") as client:
             replies = await asyncio.gather(*(client.get("/hits") for _ in range(3)))
-            print(sorted(reply.json()["hits"] for reply in replies))  # [1, 2, 3]
+    print(sorted(reply.json()["hits"] for reply in replies))  # [1, 2, 3]
 
 
 if __name__ == "__main__":
     if "--serve" in sys.argv:
-        import uvicorn
-
         uvicorn.run(app, host="127.0.0.1", port=8000)
     else:
-        asyncio.run(demonstrate())
+        asyncio.run(visit())
