@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from foundation.kernel.kernel import Kernel
+from foundation.otp.kernel_setup import install
 from foundation.runtime.driver import AsyncioDriver
 from foundation.testing.bodies import Body, leftovers, parked, set_done
 from foundation.testing.simulator import Simulation
@@ -139,6 +140,7 @@ class InterpreterRunner(Runner):
         loop.set_exception_handler(self._callback_failed)
         driver = AsyncioDriver(loop, report=self.reports.append)
         kernel = self._kernel = Kernel("test/main", driver)
+        install(kernel)
         done = loop.create_future()
         running = Body(body, args, lambda: set_done(done))
         running.start(kernel)

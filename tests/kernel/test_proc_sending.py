@@ -21,9 +21,12 @@ from foundation.kernel.ops import (
     spawn,
     spawn_link,
     trap_exit,
+    whereis,
 )
+from foundation.kernel.reports import SupervisorReport
 from foundation.kernel.values import Crash, Down, ExitMsg, Pid
 from foundation.otp.gen_server import GenServer
+from foundation.otp.supervisor import Supervisor
 from foundation.testing import Simulation, eventually
 
 
@@ -335,6 +338,24 @@ def test_proc_13_everyone_sees_the_same_reason(run, how):
     reason = run(body)
     crashes = [report.reason for report in run.reports if hasattr(report, "last_message")]
     assert crashes == ([reason] if how == "crash" else [])
+
+
+def test_proc_13_the_supervisor_sees_the_same_reason_too(run):
+    async def body():
+        await Supervisor.start_link([Probe.spec(name="child")])
+        pid = whereis("child")
+        ref = monitor(pid)
+        with pytest.raises(CallExit) as caught:
+            await call(pid, "crash")
+        assert await receive(timeout=5) == Down(ref, pid, caught.value.reason)
+        await eventually(lambda: whereis("child") not in (None, pid))
+        return pid, caught.value.reason
+
+    pid, reason = run(body)
+    told = [r for r in run.reports if isinstance(r, SupervisorReport)]
+    assert [(r.pid, r.reason) for r in told] == [(pid, reason)]
+    # The text of the traceback is no part of equality; it is the same all the same.
+    assert told[0].reason.traceback_text == reason.traceback_text
 
 
 def test_pids_are_ordered_as_started(run):
