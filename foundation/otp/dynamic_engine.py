@@ -122,8 +122,7 @@ class DynamicEngine(Engine):
         self.starting: dict[Starting, None] = {}
         self.restarting: dict[Pid, Restarting] = {}
         self.ending: dict[Ref, Ending] = {}
-        self.last: ChildSpec | None = None
-        self.kept: dict[Any, ChildSpec] = {}
+        self.kept: dict[Any, ChildSpec] = {}  # for temporary children, without arguments
 
     async def init(self, cls: Any, args: Any, kwargs: Any) -> Any:
         """Ask the user's class for the flags."""
@@ -346,16 +345,11 @@ class DynamicEngine(Engine):
         waiting.number = self.next_retry(old, lost_host(self.process, start.host))
 
     def _keep(self, spec: ChildSpec) -> ChildSpec:
-        """Return what to keep of *spec*: one object for equal ones, no arguments if unused.
+        """Return what to keep of *spec*.
 
         A temporary child is never restarted, so its arguments are not kept (SUP-23).
         """
-        if spec is self.last:
-            return spec
         if spec.restart != "temporary":
-            if spec == self.last:
-                return self.last
-            self.last = spec
             return spec
         target = spec.start[0]
         key = (target, spec.type, spec.shutdown)

@@ -17,6 +17,7 @@ from foundation.errors import (
 )
 from foundation.kernel.ops import alive, call, cast, exit, me, send, spawn, trap_exit
 from foundation.kernel.values import BadReturn, Crash
+from foundation.otp.dynamic_engine import DynamicEngine
 from foundation.otp.dynamic_supervisor import DynamicSupervisor
 from foundation.otp.results import Ignore, Ignored
 from foundation.otp.supervision import BadSpec, ChildCounts, ChildInfo, DynamicFlags
@@ -593,13 +594,11 @@ def test_a_thousand_children(run):
     run(body)
 
 
-def test_kept_specs_are_shared():
-    from foundation.otp.dynamic_engine import DynamicEngine
-
+def test_ds_09_arguments_of_temporary_children_are_not_kept():
     engine = object.__new__(DynamicEngine)
-    engine.last, engine.kept = None, {}
-    one, two = Actor.spec(1), Actor.spec(1)
-    assert engine._keep(one) is engine._keep(two) is one
+    engine.kept = {}
+    one = Actor.spec(1)
+    assert engine._keep(one) is one
     temporary = [engine._keep(Actor.spec(n, restart=TEMPORARY)) for n in range(3)]
     assert temporary[0] is temporary[1] is temporary[2]
     assert temporary[0].start == (Actor, (), {})
