@@ -321,7 +321,11 @@ class Kernel:
         if process is sink:
             raise CallingSelf("calling_self", server, request)
         caller = Caller(sink, pid, process, self.isolate(request))
-        process.mailbox.append((SYS, caller) if system else caller)
+        if system:
+            process.mailbox.append((SYS, caller))
+            process.set_extra("overtakers", True)  # a server that parks must look for it
+        else:
+            process.mailbox.append(caller)
         if process.idle:
             self.ready(process)
         elif process.waiting is not None:

@@ -244,7 +244,11 @@ class Remote:
             self.op(host, (FAIL, ref, dumps(Crash.from_exception(error))))
             return
         caller = Caller(None, caller_pid, process, request, ref)
-        process.mailbox.append((SYS, caller) if system else caller)
+        if system:
+            process.mailbox.append((SYS, caller))
+            process.set_extra("overtakers", True)
+        else:
+            process.mailbox.append(caller)
         if process.idle:
             kernel.ready(process)
         elif process.waiting is not None:

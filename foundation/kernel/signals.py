@@ -141,7 +141,7 @@ class Signals:
         if process.trapping:
             process.mailbox.append(exit_message(sender, reason))
             if sender == process.parent:
-                process.set_extra("parent_exited", True)  # a server that parks must look
+                process.set_extra("overtakers", True)  # a server that parks must look for it
             if process.idle:
                 self._kernel.ready(process)
             elif process.waiting is not None:

@@ -312,34 +312,38 @@ class ServerProcess(Process):
         if type(item) is Caller:
             return
         kind, message = item
-        if kind == SYS:
-            if self.state == "running" and not getattr(message.request, "in_order", False):
-                self._make_urgent()
-        elif self.is_parent_exit(message):
-            if self.stopping is None:
-                self._make_urgent()
-        elif type(self.waiting) is Receive:
+        if self._overtakes(item):
+            self.mailbox.pop()
+            self._make_urgent(item)
+        elif type(self.waiting) is Receive and kind != SYS:
             match = self.waiting.match
             if match is None or match(message):
                 self.mailbox.pop()
                 self.resolve(self.waiting, True, message)
 
     def _parked(self) -> None:
-        """A callback has just parked: find the parent's exit if that came before."""
-        if not self.trapping or not self.get_extra("parent_exited"):
+        """A callback has just parked: what came before and does not wait is served now."""
+        if self.coro is None or self.extra is None or not self.extra.get("overtakers"):
             return
-        self.set_extra("parent_exited", False)
-        for index, item in enumerate(self.mailbox):
-            if type(item) is tuple and self.is_parent_exit(item[1]):
-                del self.mailbox[index]
+        self.extra["overtakers"] = self.state == "starting"  # requests wait for its end
+        waiting = list(self.mailbox)
+        self.mailbox.clear()
+        for item in waiting:
+            if type(item) is tuple and self._overtakes(item):
+                self._make_urgent(item)
+            else:
                 self.mailbox.append(item)
-                self.parked_message()
-                return
 
-    def _make_urgent(self) -> None:
+    def _overtakes(self, item: tuple[int, Any]) -> bool:
+        kind, message = item
+        if kind == SYS:
+            return self.state == "running" and not getattr(message.request, "in_order", False)
+        return self.stopping is None and self.is_parent_exit(message)
+
+    def _make_urgent(self, item: Any) -> None:
         if self.urgent is None:
             self.urgent = deque()
-        self.urgent.append(self.mailbox.pop())
+        self.urgent.append(item)
         if not self.queued:
             self.kernel.ready(self)
 
