@@ -184,6 +184,9 @@ class GenServer:
     async def start_monitor(cls, *args: Any, **kwargs: Any) -> tuple[Pid, Ref]:
         """Start a server without a link and monitor it from its first moment.
 
+        (One in another host from the moment its start is known here: when it has ended by then,
+        the ``Down`` says ``noproc``.)
+
         Arguments, and what it raises, as ``start``. When ``init`` returned ``Ignore()`` the
         first item is ``Ignored()``, and no ``Down`` comes.
         """
