@@ -1,0 +1,108 @@
+"""The README is true: its programs run, and print what stands below them.
+
+The Python blocks of one section (``## ...``) are one program, in order, each with its own output.
+The output of a block is the ``text`` block that follows it, if that comes before the next Python
+block; a block without one prints nothing. Test functions in a block are called.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.examples.programs import ROOT, run_program
+from tests.examples.readme_table import BEGIN, END, RESULTS, table
+
+README = ROOT / "README.md"
+MARK = "--- next block ---"
+CALL_TESTS = """
+for _name, _test in list(globals().items()):
+    if _name.startswith("test_"):
+        _test()
+"""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A Python block and the output that stands below it."""
+
+    code: str
+    output: list[str]
+
+
+def sections() -> dict[str, list[Block]]:
+    """Return the Python blocks of each section that has some."""
+    found: dict[str, list[Block]] = {}
+    title = ""
+    for match in re.finditer(r"(?ms)^## (.+?)$|^```(\w+)\n(.*?)^```$", README.read_text()):
+        heading, language, body = match.groups()
+        if heading:
+            title = heading
+        elif language == "python":
+            found.setdefault(title, []).append(Block(body, []))
+        elif language == "text" and title in found:
+            blocks = found[title]
+            blocks[-1] = Block(blocks[-1].code, body.splitlines())
+    return found
+
+
+def program(blocks: list[Block]) -> str:
+    """Return one program of *blocks*, which prints ``MARK`` after each."""
+    mark = f'if __name__ == "__main__":\n    print({MARK!r}, flush=True)\n'
+    return mark.join([*(block.code for block in blocks), CALL_TESTS])
+
+
+SECTIONS = sections()
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("title", SECTIONS)
+def test_programs(title: str, tmp_path: Path) -> None:
+    blocks = SECTIONS[title]
+    path = tmp_path / "section.py"
+    path.write_text(program(blocks))
+    outcome = run_program(str(path))
+    printed: list[list[str]] = [[]]
+    for line in outcome.out:
+        if line == MARK:
+            printed.append([])
+        else:
+            printed[-1].append(line)
+    assert outcome.code == 0, outcome.reports
+    assert printed == [*(block.output for block in blocks), []]
+    assert outcome.left == []
+
+
+def test_the_first_commands() -> None:
+    shell = re.findall(r"(?ms)^```sh\n(.*?)^```$", README.read_text())
+    commands = [line.partition("#")[0].strip() for line in shell[0].splitlines()]
+    assert commands == ["make demo", "make test"]
+
+
+def test_the_first_program_has_ten_lines() -> None:
+    first = next(iter(SECTIONS.values()))[0]
+    assert len([line for line in first.code.splitlines() if line.strip()]) == 10
+
+
+def test_the_table_is_that_of_the_results() -> None:
+    if not RESULTS.exists():
+        pytest.skip("benchmarks/results.json is made by `make bench`")
+    text = README.read_text()
+    shown = text[text.index(BEGIN) + len(BEGIN) : text.index(END)].strip()
+    assert shown == table(json.loads(RESULTS.read_text())).strip(), (
+        "run: python -m tests.examples.readme_table"
+    )
+
+
+@pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"])
+def test_paths_exist(page: str) -> None:
+    """Links to files, and module paths in backquotes, name something that is there."""
+    text = (ROOT / page).read_text()
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
+    paths = re.findall(r"`((?:foundation|examples|tests|benchmarks|property_tests)/[\w/.]*)`", text)
+    missing = [path for path in [*links, *paths] if not (ROOT / path).exists()]
+    assert missing == []
