@@ -299,7 +299,7 @@ class RegistryMachine(RuleBasedStateMachine):
         self.holders = [pid for pid in self.holders if pid.host != address]
         self.model = [entry for entry in self.model if entry[1].host != address]
         self.simulation.restart_host(name)
-        if again:
+        if again or not self.holders:
             self.holders.append(self.simulation.run(self._holder, name))
 
     async def _holder(self, host: str) -> Pid:

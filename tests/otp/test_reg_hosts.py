@@ -7,7 +7,19 @@ from typing import Any
 import pytest
 
 from foundation.errors import AlreadyStarted, StartError
-from foundation.kernel.ops import call, cast, current, exit, me, monitor, receive, spawn, trap_exit
+from foundation.kernel.ops import (
+    call,
+    cast,
+    current,
+    exit,
+    me,
+    monitor,
+    receive,
+    send,
+    spawn,
+    trap_exit,
+    unlink,
+)
 from foundation.kernel.values import Down, Pid
 from foundation.otp.registry import Registry, count, lookup, meta, put_meta, register, via
 from foundation.testing import Simulation, eventually
@@ -171,6 +183,26 @@ def test_reg_a_start_in_a_host_that_has_not_heard_of_the_registry_yet(seed: int)
         assert simulation.settle() == []
 
 
+def test_reg_h3_the_owner_hears_of_a_death_without_a_link_too() -> None:
+    with Simulation(0, hosts=3, delay=DELAY) as simulation:
+
+        async def body() -> None:
+            trap_exit()
+            owner = await Registry.start_link(name="reg", host="w1")
+
+            async def loner() -> None:
+                await register("reg", "k")
+                unlink(owner)
+
+            await down(spawn(loner))
+            await register("reg", "k", "mine")
+            await eventually(lambda: agreed(simulation))
+            assert lookup("reg", "k") == [(me(), "mine")]
+
+        simulation.run(body)
+        assert simulation.settle() == []
+
+
 async def churn(parent: Pid, rounds: int, host: str) -> None:
     """Claim a key that others want too, again and again."""
     trap_exit()
@@ -181,8 +213,6 @@ async def churn(parent: Pid, rounds: int, host: str) -> None:
             continue
         cast(pid, "boom" if number % 2 else "normal")
         await down(pid)
-    from foundation.kernel.ops import send
-
     send(parent, ("done", host))
 
 
