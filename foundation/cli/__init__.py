@@ -1,0 +1,21 @@
+"""The command line: ``foundation demo | run | top | tree``."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line; ends the program with its exit code."""
+    try:
+        import cyclopts
+    except ImportError:
+        print(
+            "foundation: the command line needs the 'cli' extra: pip install foundation-otp[cli]",
+            file=sys.stderr,
+        )
+        raise SystemExit(2) from None
+    assert cyclopts is not None
+    from foundation.cli.app import run_app
+
+    raise SystemExit(run_app())

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import logging
 import os
 import sys
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from foundation.errors import NodeError, StartError
 from foundation.kernel.kernel import Kernel
 from foundation.kernel.reports import Notice
 from foundation.runtime.driver import AsyncioDriver
-from foundation.runtime.logs import log_report
+from foundation.runtime.logs import log, log_report
 from foundation.runtime.messages import Hello, HostConfig, PeerDown, PeerUp
 from foundation.runtime.placement import HostPlacer
 from foundation.runtime.watchdog import Watchdog
@@ -47,7 +46,7 @@ class Host:
         self._opening: dict[int, asyncio.Future[str]] = {}
         options = config.options
         _extend_path(options.sys_path)
-        logging.getLogger("foundation").setLevel(options.log_level)
+        log.setLevel(options.log_level)  # the object that reports use: Thespian swaps the manager
         self.driver = AsyncioDriver(loop, send_frame=self._send_frame, report=log_report)
         self.kernel = Kernel(
             config.address,

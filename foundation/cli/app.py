@@ -1,0 +1,232 @@
+"""The commands and what they print; the work is done elsewhere."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import cyclopts
+
+import foundation
+from foundation.errors import FoundationError
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+
+app = cyclopts.App(
+    name="foundation",
+    help="OTP for Python: run, watch and shoot at supervised applications.",
+    version=lambda: foundation.__version__,
+    help_epilogue="Examples:\n\n"
+    "    foundation demo\n\n"
+    "    foundation run bank:Bank --hosts 2\n\n"
+    "    foundation tree --json\n\n"
+    "    foundation top --once",
+)
+
+
+class Usage(Exception):
+    """The command line is wrong; the message says how."""
+
+
+def run_app(arguments: list[str] | None = None) -> int:
+    """Run the command of *arguments* (default: those of the program); return the exit code."""
+    try:
+        result = app(arguments, result_action="return_value", print_error=True)
+    except (Usage, FoundationError) as error:
+        print(f"foundation: {error}", file=sys.stderr)
+        return EXIT_USAGE if isinstance(error, Usage) else EXIT_FAILED
+    except KeyboardInterrupt:
+        print("foundation: interrupted", file=sys.stderr)
+        return 130
+    return int(result or EXIT_OK)
+
+
+@app.command
+def demo(
+    *,
+    files: int | None = None,
+    kills: int = 4,
+    hosts: int = 4,
+    seed: int | None = None,
+    as_json: Annotated[bool, cyclopts.Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Index the standard library's sources while servers crash and hosts are killed.
+
+    Ends with exit code 0 when the index equals the one of a plain loop, else 1.
+
+    Args:
+        files: how many source files; all by default.
+        kills: how many worker hosts get SIGKILL; twice as many servers are made to crash.
+        hosts: worker hosts.
+        seed: of the moments and the victims.
+        as_json: print the score as JSON and nothing else.
+    """
+    from foundation.cli.demo import Demo, report
+    from foundation.cli.progress import make_screen
+
+    for name, value, least in (("files", files, 1), ("kills", kills, 0), ("hosts", hosts, 1)):
+        if value is not None and value < least:
+            raise Usage(f"--{name} must be {least} or more, got {value}")
+    seed = int.from_bytes(os.urandom(3), "big") if seed is None else seed
+    with make_screen(quiet=as_json) as screen:
+        screen.say(f"seed {seed}")
+        score = Demo(files, kills, hosts, seed, screen).run()
+    if as_json:
+        print(json.dumps({"seed": seed, **score.as_json()}))
+    else:
+        print("\n".join(report(score)))
+    return EXIT_OK if score.equal else EXIT_FAILED
+
+
+@app.command
+def run(
+    target: str,
+    /,
+    *,
+    name: str | None = None,
+    hosts: int | None = None,
+    home: str = "worker",
+    port: int = 0,
+    cookie_file: Path | None = None,
+    stock: bool = False,
+    uvloop: bool = False,
+) -> int:
+    """Run an application in the foreground until SIGTERM or Ctrl-C.
+
+    Ends with exit code 0 after a signal, 1 when the application could not start or gave up, 2
+    when the command line is wrong.
+
+    Args:
+        target: ``module:App``, a Supervisor or GenServer class; modules of this directory too.
+        name: name of the node.
+        hosts: worker hosts; one per core by default, 0 for none.
+        home: where the tree starts: worker, control, main or a host's name.
+        port: of the Thespian admin; a free one by default.
+        cookie_file: a file with the node's shared secret.
+        stock: run on Thespian's own multiprocTCPBase.
+        uvloop: run the hosts on uvloop.
+    """
+    from foundation.otp.application import run as run_application
+
+    application = load(target)
+    cookie = _cookie(cookie_file)
+
+    def ready(node: Any) -> None:
+        pids = ", ".join(f"{address.partition('/')[2]} {pid}" for address, pid in node.hosts().items())
+        print(f"node {node.name} is up: {target}; hosts: {pids or 'this program'}", flush=True)
+
+    return run_application(
+        application,
+        on_ready=ready,
+        name=name,
+        hosts=hosts,
+        home=home,
+        port=port,
+        cookie=cookie,
+        stock=stock,
+        uvloop=uvloop,
+    )
+
+
+def load(target: str) -> Any:
+    """Return the class that ``module:App`` names.
+
+    Raises:
+        Usage: there is no such module or class, or it cannot be run.
+    """
+    module_name, colon, attribute = target.partition(":")
+    if not colon or not module_name or not attribute:
+        raise Usage(f"what to run must be 'module:App', got {target!r}")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        found = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and module_name.startswith(error.name):
+            raise Usage(
+                f"there is no module {error.name!r} here ({os.getcwd()}) or installed"
+            ) from None
+        raise Usage(f"module {module_name!r} needs {error.name!r}, which is not installed") from None
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise Usage(f"module {module_name!r} has no {attribute!r}")
+        found = getattr(found, part)
+    if not isinstance(found, (list, type)) or not (
+        isinstance(found, list) or hasattr(found, "spec")
+    ):
+        raise Usage(f"{target!r} must be a Supervisor or GenServer class, got {found!r}")
+    return found
+
+
+def _cookie(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        return path.read_bytes().strip()
+    except OSError as error:
+        raise Usage(f"the cookie file {path} cannot be read: {error.strerror}") from None
+
+
+@app.command
+def tree(
+    *,
+    node: str | None = None,
+    cookie_file: Path | None = None,
+    as_json: Annotated[bool, cyclopts.Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Print the supervision tree of a running node.
+
+    Args:
+        node: its name, when several run.
+        cookie_file: a file with its shared secret, when it is not this user's.
+        as_json: print JSON.
+    """
+    from foundation.cli.views import tree_json, tree_lines
+
+    snapshot = _snapshot(node, cookie_file)
+    print(json.dumps(tree_json(snapshot)) if as_json else "\n".join(tree_lines(snapshot)))
+    return EXIT_OK
+
+
+@app.command
+def top(
+    *,
+    node: str | None = None,
+    cookie_file: Path | None = None,
+    once: Annotated[bool, cyclopts.Parameter(negative="")] = False,
+    interval: float = 1.0,
+    as_json: Annotated[bool, cyclopts.Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Show processes, mailboxes, restarts and hosts of a running node.
+
+    Live where the output is a terminal and rich is installed; otherwise once.
+
+    Args:
+        node: its name, when several run.
+        cookie_file: a file with its shared secret, when it is not this user's.
+        once: print once and end.
+        interval: seconds between looks.
+        as_json: print once, as JSON.
+    """
+    from foundation.cli import views
+
+    if as_json:
+        print(json.dumps(views.top_json(_snapshot(node, cookie_file))))
+    elif once or not sys.stdout.isatty():
+        print("\n".join(views.top_lines(_snapshot(node, cookie_file))))
+    else:
+        views.live(lambda: _snapshot(node, cookie_file), interval)
+    return EXIT_OK
+
+
+def _snapshot(node: str | None, cookie_file: Path | None) -> Any:
+    import asyncio
+
+    from foundation.runtime import directory, inspect
+
+    entry = directory.find(node)
+    return asyncio.run(inspect.look(entry, _cookie(cookie_file)))
