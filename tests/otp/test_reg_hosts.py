@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -198,6 +199,40 @@ def test_reg_h3_the_owner_hears_of_a_death_without_a_link_too() -> None:
             await register("reg", "k", "mine")
             await eventually(lambda: agreed(simulation))
             assert lookup("reg", "k") == [(me(), "mine")]
+
+        simulation.run(body)
+        assert simulation.settle() == []
+
+
+@pytest.mark.parametrize("end", ["claimant", "claimant's host", "holder's host"])
+def test_reg_h2_who_ends_while_the_holder_is_asked_for_is_not_registered(end: str) -> None:
+    with Simulation(0, hosts=4, delay=DELAY) as simulation:
+
+        async def starter() -> None:
+            await Holder.start_link(host="w3", name=via("reg", "a"))
+            await receive()
+
+        async def body() -> None:
+            trap_exit()
+            await Registry.start_link(name="reg", host="w1")
+            simulation.network.link("sim/w2", "sim/w1").delay = 1.0
+            first = await Holder.start_link(host="w2", name=via("reg", "a"))
+            cast(first, "boom")
+            await down(first)
+            pid = spawn(starter)
+            await asyncio.sleep(0.2)
+            assert simulation.host("w1").kernel.tables["registries"]._probes
+            if end == "claimant":
+                [claimant] = simulation.host("w3").kernel.procs
+                simulation.kill(claimant)
+            else:
+                simulation.crash_host("w3" if end == "claimant's host" else "w2")
+            await asyncio.sleep(3)
+            assert not simulation.host("w1").kernel.tables["registries"]._probes
+            assert agreed(simulation)
+            assert count("reg") == (1 if end == "holder's host" else 0)
+            exit(pid, "kill")
+            await down(pid)
 
         simulation.run(body)
         assert simulation.settle() == []
