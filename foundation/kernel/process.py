@@ -37,8 +37,14 @@ INFO, CAST, SYS = 0, 1, 2
 class Unset:
     """The type of ``UNSET``: "no value", where None is a value."""
 
+    __slots__ = ()
+    __immutable__ = True
+
     def __repr__(self) -> str:
         return "UNSET"
+
+    def __reduce__(self) -> str:
+        return "UNSET"  # there is one, on each host
 
 
 UNSET = Unset()

@@ -18,8 +18,8 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from foundation.errors import Exit
-from foundation.kernel.process import CAST, INFO, SYS, UNSET, Caller, Killed, Process, Receive
 from foundation.kernel.peer import register_kind
+from foundation.kernel.process import CAST, INFO, SYS, UNSET, Caller, Killed, Process, Receive
 from foundation.kernel.reports import CrashReport
 from foundation.kernel.values import TIMEOUT, BadReturn, ExitMsg, Pid, is_clean, reason_of
 from foundation.otp.results import IGNORED, Fail, Ignore, NoReply, Reply, Stop

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from foundation.kernel.codec import register
-from foundation.kernel.process import UNSET, FunctionProcess, Killed
 from foundation.kernel.peer import register_kind
+from foundation.kernel.process import UNSET, FunctionProcess, Killed
 from foundation.kernel.reports import CrashReport
 from foundation.kernel.values import Alias, Down, Pid, Ref, is_clean, reason_of
 

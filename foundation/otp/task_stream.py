@@ -36,7 +36,8 @@ class TaskStream(Generic[T]):
     """The outcomes of tasks, in the order of the items: ``Result(value)`` or ``Exited(reason)``.
 
     An async iterator, for the process that made it. Input is taken, and tasks are started,
-    while somebody awaits the next outcome, and only as far as there is room. When the loop is
+    while somebody awaits the next outcome, and only as far as there is room; while an async
+    input has nothing to give, an outcome that comes meanwhile waits. When the loop is
     left early, by ``break``, an exception, or the end of the process, the tasks that still run
     are killed; ``async with`` says so in the code, and ``close()`` does it by hand.
 
@@ -66,6 +67,10 @@ class TaskStream(Generic[T]):
         on_timeout: str = "exit",
         zip_input_on_exit: bool = False,
     ) -> None:
+        self._slots: deque[_Slot] = deque()  # in the order of the items
+        self._running: dict[Ref, _Slot] = {}
+        self._finished: deque[_Slot] = deque()  # in the order of their ends
+        self._me: Process | None = None
         limit = (os.cpu_count() or 1) if max_concurrency is None else max_concurrency
         if type(limit) is not int or limit < 1:
             raise ValueError(f"max_concurrency must be 1 or more, got {max_concurrency!r}")
@@ -73,10 +78,6 @@ class TaskStream(Generic[T]):
             raise ValueError(f"on_timeout must be 'exit' or 'kill_task', got {on_timeout!r}")
         if timeout is not None and timeout <= 0:
             raise ValueError(f"timeout must be None or seconds above 0, got {timeout!r}")
-        self._slots: deque[_Slot] = deque()  # in the order of the items
-        self._running: dict[Ref, _Slot] = {}
-        self._finished: deque[_Slot] = deque()  # in the order of their ends
-        self._me: Process | None = None
         self._items = items
         self._source: Iterator[Any] | AsyncIterator[Any] | None = None
         self._start = start
@@ -96,11 +97,14 @@ class TaskStream(Generic[T]):
     async def __anext__(self) -> Result[T] | Exited:
         me = self._open()
         try:
-            while True:
+            if not isinstance(self._items, AsyncIterable):
+                # Keeps all at work while outcomes are taken; an async input may make us wait.
                 await self._fill(me)
+            while True:
                 slot = self._take()
                 if slot is not None:
                     return self._given(slot)
+                await self._fill(me)
                 if not self._running:
                     raise StopAsyncIteration
                 await self._wait(me)
