@@ -8,6 +8,14 @@ eventually(predicate)`` waits for a condition. Fixtures: ``foundation.testing.pl
 from foundation.testing.bodies import BodyExited
 from foundation.testing.conditions import eventually
 from foundation.testing.simulator import Simulation, simulate
-from foundation.testing.virtual_loop import Deadlock, VirtualLoop
+from foundation.testing.virtual_loop import Deadlock, Livelock, VirtualLoop
 
-__all__ = ["BodyExited", "Deadlock", "Simulation", "VirtualLoop", "eventually", "simulate"]
+__all__ = [
+    "BodyExited",
+    "Deadlock",
+    "Livelock",
+    "Simulation",
+    "VirtualLoop",
+    "eventually",
+    "simulate",
+]

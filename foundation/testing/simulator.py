@@ -30,7 +30,7 @@ from typing import Any, cast
 
 from foundation.kernel.kernel import Kernel
 from foundation.kernel.process import FunctionProcess, Process
-from foundation.kernel.values import Pid
+from foundation.kernel.values import Crash, Pid
 from foundation.otp.kernel_setup import install
 from foundation.runtime.driver import AsyncioDriver
 from foundation.runtime.placement import HostPlacer
@@ -46,6 +46,7 @@ class SimKernel(Kernel):
     """A kernel whose processes start late, when the simulation says so."""
 
     start_delay: Callable[[], float] = staticmethod(lambda: 0.0)
+    interrupted: Callable[[], None] = staticmethod(lambda: None)
 
     def ready(self, process: Process) -> None:
         """Put *process* into the run queue; a new one after its start delay."""
@@ -57,6 +58,12 @@ class SimKernel(Kernel):
                 self.driver.call_later(delay, lambda: super(SimKernel, self).ready(process))
                 return
         super().ready(process)
+
+    def die(self, process: Process, reason: Any) -> None:
+        """End *process*; Ctrl-C, which struck it by chance, goes on to the test."""
+        if type(reason) is Crash and reason.type == "KeyboardInterrupt":
+            self.interrupted()
+        super().die(process, reason)
 
 
 class SimHost:
@@ -96,6 +103,7 @@ class SimHost:
             pick=lambda ready: simulation.pick(self, ready),
         )
         kernel.start_delay = simulation.draw_start_delay
+        kernel.interrupted = simulation.interrupt
         kernel.placer = HostPlacer(cast(Any, self))
         install(kernel)
         self.kernel = kernel
@@ -396,6 +404,10 @@ class Simulation:
 
     # Failures
 
+    def interrupt(self) -> None:
+        """Have ``run`` raise ``KeyboardInterrupt``."""
+        self.loop.call_soon(_raise_interrupt)
+
     def _stalled(self) -> None:
         lines = parked(host.kernel for host in self.live_hosts())
         raise Deadlock(
@@ -410,6 +422,10 @@ class Simulation:
     def _raise_errors(self) -> None:
         if self.errors:
             raise self.errors.pop(0)
+
+
+def _raise_interrupt() -> None:
+    raise KeyboardInterrupt
 
 
 def simulate(body: Callable[..., Any], *args: Any, seed: int = 0, **options: Any) -> Any:

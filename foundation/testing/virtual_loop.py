@@ -8,6 +8,7 @@ hanging.
 Invariants:
     L1  The clock never goes back, and moves only while nothing is ready.
     L2  The same callbacks scheduled in the same order run in the same order.
+    L3  No timer runs before its time, not even by the resolution of a clock.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ import math
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-_RESOLUTION = 1e-9
-
 
 class Deadlock(AssertionError):
     """Nothing is ready, no timer is pending, and what is being waited for has not come."""
+
+
+class Livelock(AssertionError):
+    """Something is always ready, so that time stands still."""
 
 
 class _Selector:
@@ -36,6 +39,8 @@ class _Selector:
             self._loop.stalled()
         elif timeout > 0:
             self._loop.jump()
+        else:
+            self._loop.stand_still()
         return []
 
 
@@ -45,16 +50,21 @@ class VirtualLoop(asyncio.BaseEventLoop):
     Args:
         start: what ``time()`` says at first, in seconds.
         on_stall: called when nothing can happen any more; raises, or schedules something.
+        max_turns: turns of the loop without any time passing, before that is an error.
     """
 
     def __init__(
-        self, start: float = 0.0, *, on_stall: Callable[[], None] | None = None
+        self,
+        start: float = 0.0,
+        *,
+        on_stall: Callable[[], None] | None = None,
+        max_turns: int = 5_000_000,
     ) -> None:
-        self._now = start
         self._on_stall = on_stall
-        self._clock_resolution = _RESOLUTION
+        self._max_turns = max_turns
+        self._turns = 0  # since the clock moved
         super().__init__()
-        self._clock_resolution = _RESOLUTION  # the base class sets that of the real clock
+        self._set_clock(start)
         self._selector = _Selector(self)
 
     def time(self) -> float:
@@ -65,12 +75,29 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def jump(self) -> None:
         """Move the clock to the earliest timer."""
-        when: float = self._scheduled[0]._when  # type: ignore[attr-defined]
-        if when > self._now:
-            self._now = when
-            # A timer is due when its time is *before* now + resolution; far in the future
-            # the spacing of floats is larger than a nanosecond, and the loop would stand still.
-            self._clock_resolution = max(_RESOLUTION, 2 * math.ulp(when))
+        self._turns = 0
+        self._set_clock(max(self._now, self._scheduled[0]._when))  # type: ignore[attr-defined]
+
+    def _set_clock(self, now: float) -> None:
+        self._now = now
+        # asyncio runs a timer when its time is *before* now + resolution. With the next float
+        # that is: at its time (L3). Much more, and a timer that is not due yet would run, find
+        # that out, and be set again, for ever; much less is nothing at all.
+        self._clock_resolution = math.ulp(now)
+
+    def stand_still(self) -> None:
+        """Something is ready, so no time passes.
+
+        Raises:
+            Livelock: that has been so for too long.
+        """
+        self._turns += 1
+        if self._turns > self._max_turns:
+            self._turns = 0
+            raise Livelock(
+                f"livelock: {self._max_turns} turns of the event loop have passed and no time; "
+                "something runs for ever without ever waiting for time to pass"
+            )
 
     def stalled(self) -> None:
         """Nothing is ready and no timer is pending.

@@ -400,3 +400,15 @@ async def _registered():
 
 def test_registering_works_in_the_first_host():
     simulate(_registered)
+
+
+def test_an_interrupt_that_strikes_a_server_ends_the_test():
+    def server():
+        raise KeyboardInterrupt
+
+    async def body():
+        spawn(server)
+        await asyncio.sleep(10)
+
+    with pytest.raises(KeyboardInterrupt):
+        simulate(body)

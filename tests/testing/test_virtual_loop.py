@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 
 import pytest
 
-from foundation.testing import Deadlock, VirtualLoop
+from foundation.testing import Deadlock, Livelock, VirtualLoop
 
 
 @pytest.fixture
@@ -92,3 +93,44 @@ def test_real_input_and_output_is_refused_with_advice(loop):
             await asyncio.open_connection("127.0.0.1", 1)
 
     loop.run_until_complete(body())
+
+
+def test_no_timer_runs_early_whatever_is_ready():
+    """A callback that finds itself early and waits again must not stop the clock."""
+    loop = VirtualLoop(max_turns=1000)
+    early = []
+    due = 3.1813095861418095
+
+    def tick():
+        if loop.time() < due:
+            early.append(loop.time())
+            loop.call_soon(lambda: None)
+            loop.call_at(due, tick)
+
+    async def body():
+        await asyncio.sleep(math.nextafter(due, 0))
+        loop.call_at(due, tick)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not early
+        await asyncio.sleep(1)
+
+    loop.run_until_complete(body())
+    assert not early
+    loop.close()
+
+
+def test_time_that_stands_still_for_ever_is_an_error():
+    loop = VirtualLoop(max_turns=1000)
+
+    async def body():
+        while True:
+            await asyncio.sleep(0)
+
+    task = loop.create_task(body())
+    with pytest.raises(Livelock, match="1000 turns"):
+        loop.run_until_complete(task)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        loop.run_until_complete(task)
+    loop.close()
