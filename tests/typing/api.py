@@ -147,11 +147,10 @@ async def calls() -> None:
     assert_type(await call(account, Deposit(5)), int)
     assert_type(await call("ann", History()), list[str])
     assert_type(await call(account, ("plain", 1)), Any)
-    # mypy loses the types when the calls are written inside gather(...).
-    one, two = call(account, Deposit(1)), call(account, History(1))
-    total, history = await asyncio.gather(one, two)
-    assert_type(total, int)
-    assert_type(history, list[str])
+    one = call(account, Deposit(1))
+    two = call(account, History(1))
+    both = await asyncio.gather(one, two)  # mypy loses the types of calls written inside
+    assert_type(both, tuple[int, list[str]])
     cast(account, "stop")
     try:
         await call(account, Deposit(1), timeout=None)
