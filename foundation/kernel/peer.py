@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from foundation.errors import Unsendable
-from foundation.kernel.codec import register_custom
+from foundation.errors import CodecError, Unsendable
+from foundation.kernel.codec import dumps, loads, register_custom
 from foundation.kernel.process import Caller, FunctionProcess, Process
-from foundation.kernel.values import Pid, Ref
+from foundation.kernel.values import Crash, Pid, Ref
 
+MAX_REASON = 10_000  # characters of a reason that cannot travel as it is
+MAX_PAYLOAD = 200 * 1024 * 1024  # bytes of one message; below every transport's largest frame
 PROCESS_KINDS: dict[str, type[Process]] = {"function": FunctionProcess}
 
 
@@ -33,6 +35,35 @@ class Peer:
         self.watched: dict[Ref, Pid] = {}  # their monitors on processes of ours
         self.calls: dict[int, Caller] = {}
         self.spawning: dict[int, Process] = {}  # their starts, until acknowledged
+
+
+def bounded(payload: bytes) -> bytes:
+    """Return *payload*; raise Unsendable when it is too long to travel."""
+    if len(payload) > MAX_PAYLOAD:
+        raise Unsendable(
+            f"a message of {len(payload)} bytes is longer than the {MAX_PAYLOAD} that may travel "
+            "between hosts; send it in parts, or put it into a file and send the name"
+        )
+    return payload
+
+
+def pack_reason(reason: Any) -> bytes:
+    """Encode an exit reason, whatever it is."""
+    try:
+        return bounded(dumps(reason))
+    except Unsendable as error:
+        try:
+            return dumps(repr(reason)[:MAX_REASON])
+        except Exception:
+            return dumps(Crash.from_exception(error))
+
+
+def unpack_reason(reason: bytes) -> Any:
+    """Return an exit reason; one that cannot be read here must not keep a death untold."""
+    try:
+        return loads(reason)
+    except CodecError as error:
+        return Crash.from_exception(error)
 
 
 def _export_caller(caller: Caller) -> list[Any]:

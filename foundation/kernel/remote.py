@@ -17,9 +17,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from foundation.errors import CodecError, FoundationError, NoConnection, Unsendable
+from foundation.errors import CodecError, NoConnection
 from foundation.kernel.codec import dumps, loads
-from foundation.kernel.peer import PROCESS_KINDS, Peer
+from foundation.kernel.peer import PROCESS_KINDS, Peer, bounded, pack_reason, unpack_reason
 from foundation.kernel.process import SYS, Caller, Process
 from foundation.kernel.reports import Notice
 from foundation.kernel.values import Crash, Pid, Ref
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 SEND, CALL, REPLY, FAIL, LINK, UNLINK, EXIT, MONITOR, DEMONITOR, DOWN, SPAWN = range(11)
 
 MAX_OPS = 2000  # in one frame: bounds the memory and the pause of the receiver
+MAX_FRAME = 16 * 1024 * 1024  # bytes at which a frame of several operations is divided
+
 
 class Remote:
     """The side of a kernel that faces other hosts."""
@@ -40,6 +42,7 @@ class Remote:
         self._dirty: dict[str, Peer] = {}
         self._exported: dict[int, Caller] = {}  # callers that another host is to answer
         self._export = 0
+        self._sweep_at = 16  # so many exported callers, before those answered are dropped
         self._buried: dict[str, int] = {}  # hosts that went down: their last incarnation
         self._call_ref = 0
         self.frames_in = self.frames_out = self.ops_in = self.ops_out = 0
@@ -145,16 +148,26 @@ class Remote:
         """Send what has gathered, at the end of a turn."""
         if not self._dirty:
             return
-        kernel = self._kernel
         dirty, self._dirty = self._dirty, {}
         for host, peer in dirty.items():
             ops, peer.ops = peer.ops, []
             for start in range(0, len(ops), MAX_OPS):
-                part = ops[start : start + MAX_OPS]
-                self.frames_out += 1
-                self.ops_out += len(part)
-                frame = dumps([kernel.address, kernel.incarnation, peer.incarnation, part])
-                kernel.driver.send_frame(host, frame)
+                try:
+                    self._send_ops(peer, ops[start : start + MAX_OPS])
+                except Exception as error:  # the other hosts, and this one, must go on
+                    self._complain(f"a frame to {host} could not be sent: {error}")
+
+    def _send_ops(self, peer: Peer, ops: list[tuple[Any, ...]]) -> None:
+        kernel = self._kernel
+        frame = dumps([kernel.address, kernel.incarnation, peer.incarnation, ops])
+        if len(frame) > MAX_FRAME and len(ops) > 1:
+            half = len(ops) // 2
+            self._send_ops(peer, ops[:half])
+            self._send_ops(peer, ops[half:])
+            return
+        self.frames_out += 1
+        self.ops_out += len(ops)
+        kernel.driver.send_frame(peer.host, frame)
 
     def on_frame(self, frame: bytes) -> None:
         """Apply a frame that came from another host.
@@ -179,7 +192,7 @@ class Remote:
                 continue
             try:
                 handler(host, *operation[1:])
-            except FoundationError as error:
+            except Exception as error:  # the operations after it are no worse for it
                 self._complain(f"operation {operation[0]!r} from {host}: {error}")
 
     def _complain(self, text: str) -> None:
@@ -191,7 +204,7 @@ class Remote:
         """Send a message to a process of another host; at most once, silently."""
         peer = self._peer(pid)
         if peer is not None:
-            self._say(peer, (SEND, pid[2], kind, dumps(message)))
+            self._say(peer, (SEND, pid[2], kind, bounded(dumps(message))))
 
     def _on_send(self, host: str, serial: int, kind: int, payload: bytes) -> None:
         kernel = self._kernel
@@ -211,7 +224,7 @@ class Remote:
         peer = self._peer(target)
         if peer is None:
             raise NoConnection("noconnection", target, request)
-        payload = dumps(request)
+        payload = bounded(dumps(request))
         caller = self._token(peer, sink, pid, target)
         self._say(peer, (CALL, target[2], pid[2], caller.ref, payload, system))
         return caller
@@ -259,7 +272,9 @@ class Remote:
         peer = self._peer(caller.pid)
         if peer is None:
             return
-        payload = dumps(value) if ok else _pack(value)
+        payload = bounded(dumps(value)) if ok else pack_reason(value)
+        if type(caller.server) is Pid:
+            peer.spawning.pop(caller.ref, None)
         if caller.ref < 0:
             self._say(peer, ("answer", -caller.ref, ok, payload))
         else:
@@ -269,8 +284,9 @@ class Remote:
         """Return *caller* as plain data, for a process in another host that is to answer it."""
         if caller.sink is None and caller.ref < 0:
             return [caller.pid, caller.ref]  # it came from elsewhere; pass it on as it is
-        for number in [n for n, old in self._exported.items() if old.done]:
-            del self._exported[number]
+        if len(self._exported) >= self._sweep_at:
+            self._exported = {n: old for n, old in self._exported.items() if not old.done}
+            self._sweep_at = 2 * len(self._exported) + 16
         self._export += 1
         self._exported[self._export] = caller
         return [self._kernel.outside, -self._export]
@@ -278,22 +294,24 @@ class Remote:
     def _on_answer(self, host: str, number: int, ok: bool, payload: bytes) -> None:
         caller = self._exported.pop(number, None)
         if caller is not None:
-            self._kernel.answer(caller, ok, loads(payload))
+            self._answered(caller, ok, payload)
 
     def _on_reply(self, host: str, ref: int, payload: bytes) -> None:
         caller = self.peers[host].calls.pop(ref, None)
         if caller is not None:
-            try:
-                value = loads(payload)
-            except CodecError as error:
-                self._kernel.answer(caller, False, Crash.from_exception(error))
-            else:
-                self._kernel.answer(caller, True, value)
+            self._answered(caller, True, payload)
+
+    def _answered(self, caller: Caller, ok: bool, payload: bytes) -> None:
+        try:
+            value = loads(payload)
+        except CodecError as error:
+            ok, value = False, Crash.from_exception(error)
+        self._kernel.answer(caller, ok, value)
 
     def _on_fail(self, host: str, ref: int, payload: bytes) -> None:
         caller = self.peers[host].calls.pop(ref, None)
         if caller is not None:
-            self._kernel.answer(caller, False, loads(payload))
+            self._answered(caller, False, payload)
 
     # Links and exits
 
@@ -341,19 +359,20 @@ class Remote:
         """Send an exit signal to a process of another host."""
         peer = self._peer(pid)
         if peer is not None:
-            peer.links.pop((sender, pid), None)
-            self._say(peer, (EXIT, sender.serial, pid.serial, _pack(reason), linked))
+            if linked:
+                peer.links.pop((sender, pid), None)
+            self._say(peer, (EXIT, sender.serial, pid.serial, pack_reason(reason), linked))
 
     def _on_exit(
         self, host: str, sender: int, serial: int, reason: bytes, linked: bool
     ) -> None:
         local, there = self._here(serial), self._there(host, sender)
         if not linked:
-            self._kernel.signals.signal(there, local, loads(reason))
+            self._kernel.signals.signal(there, local, unpack_reason(reason))
             return
         self.peers[host].links.pop((local, there), None)
         self._gone(there)
-        self._kernel.signals.linked_exit(there, local, loads(reason))
+        self._kernel.signals.linked_exit(there, local, unpack_reason(reason))
 
     def _gone(self, pid: Pid) -> None:
         """A process of another host is dead: tables drop it before anyone is told."""
@@ -403,14 +422,14 @@ class Remote:
         peer = self._peer(watcher)
         if peer is not None:
             peer.watched.pop(ref, None)
-            self._say(peer, (DOWN, ref, _pack(reason)))
+            self._say(peer, (DOWN, ref, pack_reason(reason)))
 
     def _on_down(self, host: str, ref: Ref, reason: bytes) -> None:
         entry = self.peers[host].monitors.pop(ref, None)
         if entry is not None:
             watcher, pid, target = entry
             self._gone(pid)
-            self._kernel.signals.down(watcher, ref, target, loads(reason))
+            self._kernel.signals.down(watcher, ref, target, unpack_reason(reason))
 
     # Starting
 
@@ -425,14 +444,13 @@ class Remote:
         kernel = self._kernel
         pid = parent.pid if parent is not None else kernel.outside
         ancestors = kernel.child_ancestors(parent) if parent is not None else ()
-        payload = dumps((*request, pid if parent is not None else None, ancestors))
+        payload = bounded(dumps((*request, pid if parent is not None else None, ancestors)))
         caller = self._token(peer, sink, pid, Pid(host, peer.incarnation, 0))
         self._say(peer, (SPAWN, caller.ref, pid.serial, payload))
         return caller
 
     def _on_spawn(self, host: str, ref: int, sender: int, payload: bytes) -> None:
         starter = Caller(None, self._there(host, sender), self._kernel.outside, None, ref)
-        spawning = self.peers[host].spawning
         try:
             fields: Any = loads(payload)
             kind, body, link, name, extra, parent, ancestors = fields
@@ -450,9 +468,8 @@ class Remote:
             starter=starter,
             extra=extra,
         )
-        for old in [r for r, p in spawning.items() if p.starter is None]:
-            del spawning[old]
-        spawning[ref] = child
+        if child.starter is not None:
+            self.peers[host].spawning[ref] = child  # until it is acknowledged: see ``answer``
 
     def _on_spawn_cancel(self, host: str, ref: int) -> None:
         child = self.peers[host].spawning.pop(ref, None)
@@ -460,10 +477,3 @@ class Remote:
             if child.parent is not None:  # the starter has given up: no EXIT for it (GS-13)
                 self._kernel.signals.unlink(child, child.parent)
             self._kernel.die(child, "killed")
-
-
-def _pack(reason: Any) -> bytes:
-    try:
-        return dumps(reason)
-    except Unsendable:
-        return dumps(repr(reason))
