@@ -8,7 +8,6 @@ The functions work inside processes, that is in callbacks and in functions run b
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from foundation.errors import (
@@ -99,17 +98,13 @@ _R = TypeVar("_R")
 
 if TYPE_CHECKING:
 
+    # As ``async def``, since mypy infers most from these (``asyncio.gather(call(...), ...)``).
     @overload
-    def call(
-        server: Any, request: Call[_R], *, timeout: float | None = 5.0
-    ) -> Coroutine[Any, Any, _R]: ...
+    async def call(server: Any, request: Call[_R], *, timeout: float | None = 5.0) -> _R: ...
     @overload
-    def call(
-        server: Any, request: object, *, timeout: float | None = 5.0
-    ) -> Coroutine[Any, Any, Any]: ...
-    def call(server: Any, request: Any, *, timeout: float | None = 5.0) -> Coroutine[Any, Any, Any]:
+    async def call(server: Any, request: object, *, timeout: float | None = 5.0) -> Any: ...
+    async def call(server: Any, request: Any, *, timeout: float | None = 5.0) -> Any:
         """See ``foundation.kernel.ops.call``; a ``Call[R]`` request is known to return an R."""
-        raise NotImplementedError
 
 else:
     from foundation.kernel.ops import call

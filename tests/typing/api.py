@@ -147,10 +147,9 @@ async def calls() -> None:
     assert_type(await call(account, Deposit(5)), int)
     assert_type(await call("ann", History()), list[str])
     assert_type(await call(account, ("plain", 1)), Any)
-    one = call(account, Deposit(1))
-    two = call(account, History(1))
-    both = await asyncio.gather(one, two)  # mypy loses the types of calls written inside
-    assert_type(both, tuple[int, list[str]])
+    total, history = await asyncio.gather(call(account, Deposit(1)), call(account, History(1)))
+    assert_type(total, int)
+    assert_type(history, list[str])
     cast(account, "stop")
     try:
         await call(account, Deposit(1), timeout=None)
