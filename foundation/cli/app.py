@@ -116,7 +116,8 @@ def run(
     cookie = _cookie(cookie_file)
 
     def ready(node: Any) -> None:
-        pids = ", ".join(f"{address.partition('/')[2]} {pid}" for address, pid in node.hosts().items())
+        hosts = sorted(node.hosts().items())
+        pids = ", ".join(f"{address.partition('/')[2]} {pid}" for address, pid in hosts)
         print(f"node {node.name} is up: {target}; hosts: {pids or 'this program'}", flush=True)
 
     return run_application(
@@ -150,7 +151,8 @@ def load(target: str) -> Any:
             raise Usage(
                 f"there is no module {error.name!r} here ({os.getcwd()}) or installed"
             ) from None
-        raise Usage(f"module {module_name!r} needs {error.name!r}, which is not installed") from None
+        text = f"module {module_name!r} needs {error.name!r}, which is not installed"
+        raise Usage(text) from None
     for part in attribute.split("."):
         if not hasattr(found, part):
             raise Usage(f"module {module_name!r} has no {attribute!r}")

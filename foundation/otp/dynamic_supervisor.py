@@ -50,7 +50,7 @@ class DynamicSupervisor(BaseSupervisor):
         super().__init_subclass__(**options)
         cls.flags()  # a wrong flag is an error where it is written
 
-    def init(self, **flags: Any) -> Any:
+    def init(self, *args: Any, **flags: Any) -> Any:
         """Return how to supervise. Override it in subclasses.
 
         Runs in the new supervisor's process; may be ``async def``. Returns one of:

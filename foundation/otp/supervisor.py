@@ -106,15 +106,7 @@ class Supervisor(BaseSupervisor):
         super().__init_subclass__(**options)
         cls.flags()  # a wrong flag is an error where it is written
 
-    def init(
-        self,
-        children: Any = (),
-        *,
-        strategy: str | None = None,
-        max_restarts: int | None = None,
-        max_seconds: float | None = None,
-        auto_shutdown: str | None = None,
-    ) -> Any:
+    def init(self, *args: Any, **flags: Any) -> Any:
         """Return what to supervise. Override it in subclasses.
 
         Runs in the new supervisor's process; may be ``async def``. Returns one of:
@@ -122,14 +114,13 @@ class Supervisor(BaseSupervisor):
             ``(SupFlags(…), [children…])``: flags other than the class attributes.
             ``Ignore()``: do not run.
         Raising, or returning anything else, fails the start.
+
+        Args:
+            *args: of a subclass: its own. Here: the list of children.
+            **flags: of a subclass: its own. Here: fields of ``SupFlags``.
         """
-        given = {
-            "strategy": strategy,
-            "max_restarts": max_restarts,
-            "max_seconds": max_seconds,
-            "auto_shutdown": auto_shutdown,
-        }
-        return self.flags(**{k: v for k, v in given.items() if v is not None}), list(children)
+        (children,) = args or ((),)
+        return self.flags(**{k: v for k, v in flags.items() if v is not None}), list(children)
 
     @classmethod
     def flags(cls, **overrides: Any) -> SupFlags:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from types import CoroutineType
 from typing import Any
 
-from foundation.errors import InvalidChildSpec, StartError
+from foundation.errors import HostUnavailable, InvalidChildSpec, StartError
 from foundation.kernel.ops import current
 from foundation.kernel.process import Caller, Process
 from foundation.kernel.reports import Notice
@@ -45,11 +45,15 @@ from foundation.otp.supervisor_calls import Ask, Refused, refusal
 from foundation.otp.supervisor_process import (
     end_children,
     lost_host,
+    note_end,
     pid_of,
     report,
     report_failures,
     start_child,
+    take_exits,
 )
+
+HOST_WAIT = 0.05  # seconds between looks whether the host of a child is up again
 
 
 class Child:
@@ -70,11 +74,17 @@ class Child:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """A supervisor's message to itself: try again to start the child *key*."""
+    """A supervisor's message to itself: try again to start the child *key*.
+
+    Attributes:
+        event: as in ``RestartWindow.record``.
+        waited: it was waiting for a host to come up, which is no restart.
+    """
 
     key: Any
     number: int
     event: Any = None
+    waited: bool = False
 
 
 class Engine(GenServer):
@@ -140,19 +150,30 @@ class Engine(GenServer):
         result = cls().init(*args, **kwargs)
         return await result if type(result) is CoroutineType else result
 
-    def may_restart(self, event: Any) -> bool:
+    def may_restart(self, event: Any, waited: bool = False) -> bool:
         """Count a restart; False when it is one too many."""
+        if waited:
+            return True
         self.window = self.window.record(self.process.kernel.driver.now(), event)
         if self.window.exceeded:
             report(self.process, "shutdown", "reached_max_restart_intensity", self.module)
             return False
+        process = self.process
+        process.set_extra("restarts", process.get_extra("restarts", 0) + 1)  # for `foundation top`
         return True
 
-    def next_retry(self, key: Any, event: Any = None) -> int:
-        """Send this supervisor a ``Retry``, behind the requests that wait (SUP-40)."""
+    def next_retry(self, key: Any, event: Any = None, wait: bool = False) -> int:
+        """Send this supervisor a ``Retry``, behind the requests that wait (SUP-40).
+
+        With *wait* later, since the host of the child has first to come up.
+        """
         self.retries += 1
+        retry = Retry(key, self.retries, event, wait)
         process = self.process
-        process.kernel.deliver(process.pid, Retry(key, self.retries, event))
+        if wait:
+            process.kernel.timers.send_after(HOST_WAIT, process.pid, retry)
+        else:
+            process.kernel.deliver(process.pid, retry)
         return self.retries
 
 
@@ -185,7 +206,7 @@ class SupervisorEngine(Engine):
             result = await self._launch(child)
             if isinstance(result, StartError):
                 report(self.process, "start_error", result.reason, spec.id)
-                await self._end_all()
+                await self._end_all(list(self.children.values()))
                 return Stop(Shutdown(FailedToStartChild(spec.id, result.reason)))
             if child.pid is None and spec.restart == "temporary":
                 del self.children[spec.id]
@@ -193,7 +214,7 @@ class SupervisorEngine(Engine):
 
     async def terminate(self, reason: Any) -> None:
         """Stop the children one after another, the last first."""
-        await self._end_all()
+        await self._end_all(list(self.children.values()))
 
     # One child
 
@@ -241,9 +262,20 @@ class SupervisorEngine(Engine):
         self._set(child, None)
         report_failures(self.process, failures)
 
-    async def _end_all(self) -> None:
-        for child in reversed(list(self.children.values())):
+    async def _end_all(self, children: list[Child]) -> None:
+        """End *children* one after another, the last first."""
+        self._note_ended({child.pid for child in children if child.pid is not None})
+        for child in reversed(children):
             await self._end(child)
+
+    def _note_ended(self, pids: set[Pid]) -> None:
+        """Take in the EXIT messages that wait, so that these ends cause nothing (SUP-30)."""
+        failures: list[Any] = []
+        for pid, reason in take_exits(self.process, pids).items():
+            child = self.by_pid[pid]
+            note_end(child.spec, pid, reason, failures)
+            self._set(child, None)
+        report_failures(self.process, failures)
 
     # Restarting
 
@@ -275,26 +307,26 @@ class SupervisorEngine(Engine):
         child = self.children.get(retry.key)
         if child is None or child.retry != retry.number:
             return None
-        return self._restart(child, None)
+        return self._restart(child, retry.event, retry.waited)
 
-    async def _restart(self, failed: Child, event: Any) -> Any:
+    async def _restart(self, failed: Child, event: Any, waited: bool = False) -> Any:
         """Restart *failed* and those that the strategy restarts with it."""
-        if not self.may_restart(event):
+        if not self.may_restart(event, waited):
             return Stop("shutdown")
         members = list(self.children.values())
         group = restart_group(self.flags.strategy, members, failed)
         if self.flags.strategy != "one_for_one":
-            for child in reversed(group):
-                await self._end(child)
-                if child.spec.restart == "temporary":
-                    del self.children[child.spec.id]
+            await self._end_all(group)
+            for child in [c for c in group if c.spec.restart == "temporary"]:
+                group.remove(child)
+                del self.children[child.spec.id]
         for child in group:
-            if child.spec.restart == "temporary":
-                continue
             result = await self._launch(child)
             if isinstance(result, StartError):
-                report(self.process, "start_error", result.reason, child.spec.id)
-                child.retry = self.next_retry(child.spec.id)
+                wait = isinstance(result, HostUnavailable)
+                if not (wait and waited):
+                    report(self.process, "start_error", result.reason, child.spec.id)
+                child.retry = self.next_retry(child.spec.id, wait=wait)
                 break
         return None
 

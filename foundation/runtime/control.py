@@ -22,6 +22,7 @@ from foundation.runtime.messages import (
     Goodbye,
     HostConfig,
     HostReady,
+    Inspect,
     NodeReady,
     PeerDown,
     PeerUp,
@@ -52,6 +53,7 @@ class ControlHost(HostActor):
         self.announced = False
         self.stopping = False
         self.dedicated = 0
+        self.asked = 0
         self.deaths: dict[str, list[float]] = {}
 
     def make_host(self, config: HostConfig, loop: asyncio.AbstractEventLoop) -> Host:
@@ -99,6 +101,10 @@ class ControlHost(HostActor):
             self._leaves(message.address)
         elif isinstance(message, Goodbye):
             self.stopping = True
+        elif isinstance(message, Inspect):
+            assert self.host is not None
+            self.asked += 1
+            self.host.inspector.gather(sender, self.asked)
         else:
             return False
         return True
@@ -119,6 +125,7 @@ class ControlHost(HostActor):
                 )
         self.send(self.parent, message)
         self.host.meet(message.address, message.incarnation, member.actor)
+        self.host.in_service[message.address] = None
         if member.opener is not None:
             self._opened(*member.opener, message.address, "")
             member.opener = None

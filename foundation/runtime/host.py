@@ -17,6 +17,7 @@ from foundation.errors import NodeError, StartError
 from foundation.kernel.kernel import Kernel
 from foundation.kernel.reports import Notice
 from foundation.runtime.driver import AsyncioDriver
+from foundation.runtime.inspect import Inspector
 from foundation.runtime.logs import log, log_report
 from foundation.runtime.messages import Hello, HostConfig, PeerDown, PeerUp
 from foundation.runtime.placement import HostPlacer
@@ -40,9 +41,12 @@ class Host:
     ) -> None:
         self.config = config
         self.loop = loop
-        self._tell = tell
+        self.tell = tell
         self._me = me
         self.actors: dict[str, Any] = {}
+        self.in_service: dict[str, None] = {}  # hosts that processes may be sent to
+        self._unsynced: dict[str, None] = {}
+        self._on_synced: Callable[[], None] | None = None
         self._opening: dict[int, asyncio.Future[str]] = {}
         options = config.options
         _extend_path(options.sys_path)
@@ -57,7 +61,12 @@ class Host:
         if config.authority != config.address:
             self.kernel.names.authority = config.authority
         self.kernel.placer = HostPlacer(self)
-        self.kernel.remote.handlers["host_opened"] = self._on_opened
+        remote = self.kernel.remote
+        remote.handlers["host_opened"] = self._on_opened
+        remote.handlers["host_sync"] = lambda host: remote.op(host, ("host_synced",))
+        remote.handlers["host_synced"] = self._on_peer_synced
+        remote.on_host.append(lambda host, up: None if up else self._on_peer_synced(host))
+        self.inspector = Inspector(self)
         for path in options.installers:
             module, _, function = path.partition(":")
             getattr(importlib.import_module(module), function)(self.kernel)
@@ -68,13 +77,14 @@ class Host:
             self.watchdog = Watchdog(self.kernel, options.hog_seconds, self._report_threadsafe)
         for address, incarnation, actor in config.peers:
             self.meet(address, incarnation, actor)
+            self.in_service[address] = None
 
     # Other hosts
 
     def meet(self, address: str, incarnation: int, actor: Any) -> None:
         """Get to know another host, and introduce this one to it."""
         if self._met(address, incarnation, actor):
-            self._tell(actor, Hello(self.config.address, self.config.incarnation, self._me))
+            self.tell(actor, Hello(self.config.address, self.config.incarnation, self._me))
 
     def _met(self, address: str, incarnation: int, actor: Any) -> bool:
         if address == self.config.address:
@@ -84,10 +94,29 @@ class Host:
         self.actors[address] = actor
         return True
 
+    def when_synced(self, done: Callable[[], None]) -> None:
+        """Call *done* when what the known hosts told this new one (names, tables) has arrived.
+
+        Each of them tells a new host what it owns as soon as it hears of it; the answer to a
+        ``host_sync`` said after that comes after it.
+        """
+        self._on_synced = done
+        self._unsynced = dict.fromkeys(self.kernel.remote.peers)
+        for host in list(self._unsynced):
+            self.kernel.remote.op(host, ("host_sync",))
+        self._on_peer_synced(None)
+
+    def _on_peer_synced(self, host: str | None) -> None:
+        self._unsynced.pop(host or "", None)
+        if not self._unsynced and self._on_synced is not None:
+            done, self._on_synced = self._on_synced, None
+            done()
+
     def lose(self, address: str, incarnation: int, reason: str) -> None:
         """That life of that host is over."""
         peer = self.kernel.remote.peers.get(address)
         if peer is not None and peer.incarnation == incarnation:
+            self.in_service.pop(address, None)
             self.kernel.remote.host_down(address, reason)
             self.actors.pop(address, None)
 
@@ -102,6 +131,7 @@ class Host:
             self._met(message.address, message.incarnation, message.actor)
         elif isinstance(message, PeerUp):
             self.meet(message.address, message.incarnation, message.actor)
+            self.in_service[message.address] = None
         elif isinstance(message, PeerDown):
             self.lose(message.address, message.incarnation, message.reason)
         else:
@@ -111,7 +141,7 @@ class Host:
     def _send_frame(self, host: str, frame: bytes) -> None:
         actor = self.actors.get(host)
         if actor is not None:
-            self._tell(actor, frame)
+            self.tell(actor, frame)
 
     # Dedicated hosts
 

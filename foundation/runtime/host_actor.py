@@ -89,7 +89,8 @@ class HostActor(Actor):  # type: ignore[misc]
             self._close_when_empty(self.host)
         if not watch_peer_loss(self, self.peer_lost) and config.role == "control":
             self.watch_program()
-        self.send(self.parent, HostReady(config.address, config.incarnation, os.getpid()))
+        ready = HostReady(config.address, config.incarnation, os.getpid())
+        self.host.when_synced(lambda: self.send(self.parent, ready))
 
     def make_host(self, config: HostConfig, loop: asyncio.AbstractEventLoop) -> Host:
         """Make the host object."""

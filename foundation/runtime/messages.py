@@ -127,3 +127,25 @@ class Answer:
 
     ok: bool
     value: Any
+
+
+@dataclass(frozen=True)
+class Inspect:
+    """From a tool to the control host: describe all hosts."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """The answer.
+
+    Attributes:
+        number: of the request.
+        hosts: what each host said of itself, see ``inspect.snapshot``.
+        missing: hosts that did not answer in time.
+    """
+
+    number: int
+    hosts: dict[str, dict[str, Any]]
+    missing: tuple[str, ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
@@ -192,9 +193,36 @@ async def _run_and_tell(
     except Exception as error:
         if not future.done():
             future.set_exception(error)
+    except BaseException as error:  # Exit, or GeneratorExit when the node is closed meanwhile
+        if not future.done():
+            future.set_exception(CallExit(getattr(error, "reason", "noconnection"), function, args))
+        raise
     else:
         if not future.done():
             future.set_result(result)
+
+
+class _CallFuture(concurrent.futures.Future[Any]):
+    """What a thread waits for."""
+
+    token: Caller | None = None
+
+
+class _ThreadSink:
+    """Takes the reply for a thread, which may give up at any moment."""
+
+    __slots__ = ("future",)
+
+    def __init__(self, future: _CallFuture) -> None:
+        self.future = future
+
+    def resolve(self, token: Any, ok: bool, value: Any) -> None:
+        """Complete the future, unless its thread has cancelled it."""
+        if self.future.set_running_or_notify_cancel():
+            if ok:
+                self.future.set_result(value)
+            else:
+                self.future.set_exception(value)
 
 
 class Node:
@@ -240,8 +268,11 @@ class Node:
             timeout: seconds; None waits for ever.
         """
         self._not_inside()
-        done: concurrent.futures.Future[Any] = concurrent.futures.Future()
-        self._loop.call_soon_threadsafe(self._request, done, server, request)
+        done = _CallFuture()
+        try:
+            self._loop.call_soon_threadsafe(self._request, done, server, request)
+        except RuntimeError:
+            raise self._closed() from None
         try:
             return done.result(timeout)
         except CallExit as error:
@@ -252,15 +283,28 @@ class Node:
             if done.done() and (own := done.exception()) is not None:
                 raise own from None
             done.cancel()
+            self._forget(done)
             raise CallTimeout("timeout", server, request, timeout) from None
 
-    def _request(self, done: Any, server: Any, request: Any) -> None:
+    def _request(self, done: _CallFuture, server: Any, request: Any) -> None:
         try:
             kernel = self._inner.program.running.kernel
-            kernel.request(FutureSink(done), kernel.outside, server, request)
+            done.token = kernel.request(_ThreadSink(done), kernel.outside, server, request)
         except Exception as error:
             if not done.done():
                 done.set_exception(error)
+
+    def _forget(self, done: _CallFuture) -> None:
+        def forget() -> None:
+            host = self._inner.program.host
+            if host is not None and done.token is not None and done.token.ref:
+                host.kernel.remote.forget_call(done.token)
+
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(forget)
+
+    def _closed(self) -> NodeError:
+        return NodeError(f"node {self.name!r} is closed")
 
     def cast(self, server: Any, request: Any) -> None:
         """Cast *request* to *server*; never fails."""
@@ -291,7 +335,15 @@ class Node:
     def submit(self, work: Coroutine[Any, Any, T]) -> T:
         """Run the coroutine *work* on the node's loop and wait for it."""
         self._not_inside(work)
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        except concurrent.futures.CancelledError:
+            raise self._closed() from None
+        except RuntimeError as error:
+            if not self._loop.is_closed():
+                raise
+            work.close()
+            raise self._closed() from error
 
     def _not_inside(self, work: Any = None) -> None:
         if threading.get_ident() == getattr(self._loop, "_thread_id", None):

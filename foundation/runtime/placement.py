@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from foundation.errors import StartError
+from foundation.errors import HostUnavailable
 
 if TYPE_CHECKING:
     from foundation.runtime.host import Host
@@ -30,7 +30,7 @@ class HostPlacer:
     def workers(self) -> list[str]:
         """Return the addresses of the worker hosts that live, in order."""
         kernel = self._host.kernel
-        found = [address for address in kernel.remote.peers if is_worker(address)]
+        found = [address for address in self._host.in_service if is_worker(address)]
         if is_worker(kernel.address):
             found.append(kernel.address)
         return sorted(found, key=_number)
@@ -39,7 +39,7 @@ class HostPlacer:
         """Return the address that *where* means now.
 
         Raises:
-            StartError: there is no such host.
+            HostUnavailable: there is no such host.
         """
         kernel = self._host.kernel
         if where in ("worker", "spread"):
@@ -52,9 +52,9 @@ class HostPlacer:
             return workers[self._turn % len(workers)]
         node = kernel.address.partition("/")[0]
         address = where if "/" in where else f"{node}/{where}"
-        if address != kernel.address and address not in kernel.remote.peers:
-            known = ", ".join(sorted([kernel.address, *kernel.remote.peers]))
-            raise StartError(f"there is no host {where!r}; hosts are {known}", "process")
+        if address != kernel.address and address not in self._host.in_service:
+            known = ", ".join(sorted([kernel.address, *self._host.in_service]))
+            raise HostUnavailable(f"there is no host {where!r}; hosts are {known}", "process")
         return address
 
     async def dedicated(self, label: str) -> str:

@@ -15,10 +15,12 @@ import sys
 import warnings
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from foundation.errors import NodeError
 from foundation.kernel.reports import Notice
+from foundation.runtime import directory
 from foundation.runtime.host import Host
 from foundation.runtime.messages import (
     Goodbye,
@@ -119,6 +121,7 @@ class Program:
         self.stop_server: Callable[..., Awaitable[None]] | None = None  # set by floor 4
         self.failure: BaseException | None = None
         self.failed: asyncio.Future[None] | None = None
+        self._entry: Path | None = None
         self._endpoint: Any = None
         self._control: Any = None
         self._ready: asyncio.Future[None] | None = None
@@ -207,14 +210,25 @@ class Program:
         )
         self._tell(self._control, config)
         self.host.meet(self.control, self.restarts, self._control)
+        self._announce()
         try:
             async with asyncio.timeout(START_SECONDS):
                 await self._ready
         except TimeoutError:
             raise NodeError(
                 f"the hosts of node {self.options.name!r} were not up in {START_SECONDS} s; "
-                "FOUNDATION_LOG=debug shows what they do"
+                "start(..., log_level=logging.DEBUG) shows what they do"
             ) from None
+
+    def _announce(self) -> None:
+        """Let ``foundation top`` and others find the node."""
+        details = self._control.addressDetails
+        incarnation = getattr(details, "incarnation", None)
+        if incarnation is None:
+            return  # a stock base, which tools cannot attach to
+        host, port = details.sockname
+        entry = directory.Entry(self.options.name, os.getpid(), host, port, incarnation)
+        self._entry = directory.announce(entry)
 
     def _tell(self, address: Any, message: Any) -> None:
         if self._endpoint is not None:
@@ -282,6 +296,8 @@ class Program:
         self.closing = True
         for task in list(self._tasks):
             task.cancel()
+        if self._entry is not None:
+            directory.withdraw(self._entry)
         if self.host is not None:
             self.host.close()
         if self._endpoint is not None:
