@@ -108,6 +108,11 @@ class SimHost:
         install(kernel)
         self.kernel = kernel
 
+    @property
+    def in_service(self) -> dict[str, Any]:
+        """The other hosts that processes may be sent to."""
+        return dict(self.kernel.remote.peers)
+
     async def open_dedicated(self, label: str) -> str:
         """Start a host for one process alone (``isolation="host"``)."""
         return self._simulation.add_host().address
