@@ -210,6 +210,7 @@ class Program:
         )
         self._tell(self._control, config)
         self.host.meet(self.control, self.restarts, self._control)
+        self.host.in_service[self.control] = None
         self._announce()
         try:
             async with asyncio.timeout(START_SECONDS):
