@@ -17,7 +17,7 @@ def descendants() -> list[psutil.Process]:
             name = " ".join(process.cmdline())
             if process.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in name:
                 found.append(process)
-        except psutil.NoSuchProcess:
+        except psutil.Error:
             continue
     return found
 

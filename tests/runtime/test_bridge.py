@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 
@@ -33,8 +34,12 @@ def test_an_actor_that_is_killed_is_restarted() -> None:
         worker = psutil.Process(host_pid(node, "w1"))
 
         def actors() -> list[int]:
-            found = worker.children()
-            return [p.pid for p in found if "resource_tracker" not in " ".join(p.cmdline())]
+            found = []
+            for process in worker.children():
+                with contextlib.suppress(psutil.Error):  # it may be a zombie just now
+                    if "resource_tracker" not in " ".join(process.cmdline()):
+                        found.append(process.pid)
+            return found
 
         (actor,) = actors()
         os.kill(actor, signal.SIGKILL)
