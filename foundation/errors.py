@@ -8,7 +8,8 @@ FoundationError
  │    │    └── WouldDeadlock the supervisor waits for the very process that called it
  │    └── NoConnection       the server's host or node is gone (also ConnectionError)
  ├── StartError              a process could not be started
- │    └── AlreadyStarted     its name is held by a running process
+ │    ├── AlreadyStarted     its name is held by a running process
+ │    └── HostUnavailable    the host it should start in is not up
  ├── ChildError              a supervisor refused a request
  │    ├── AlreadyPresent, ChildNotFound, ChildRunning, ChildRestarting, MaxChildren
  ├── InvalidChildSpec        a child specification or supervisor flag is wrong (also ValueError)
@@ -32,7 +33,7 @@ from __future__ import annotations
 from typing import Any
 
 
-class Exit(BaseException):  # noqa: N818 - Erlang's exit/1, not an error
+class Exit(BaseException):
     """Raise in a callback to end the current process with *reason*.
 
     A ``BaseException`` so that ``except Exception`` in user code does not swallow it.
@@ -149,6 +150,10 @@ class AlreadyStarted(StartError):
 
     def __str__(self) -> str:
         return f"{self.what} is already started as {self.pid!r}; stop it or choose another name"
+
+
+class HostUnavailable(StartError):
+    """The host in which it should start is not up; supervisors wait for it."""
 
 
 class ChildError(FoundationError):

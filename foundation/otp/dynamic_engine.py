@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from foundation.errors import CallExit, InvalidChildSpec, StartError
+from foundation.errors import CallExit, HostUnavailable, InvalidChildSpec, StartError
 from foundation.kernel.process import Caller, FunctionProcess, Process
 from foundation.kernel.starting import start_error
 from foundation.kernel.timers import Timer
@@ -49,7 +49,6 @@ from foundation.otp.supervisor_process import (
     report,
     report_failures,
     start_child,
-    take_exits,
     tell_to_end,
 )
 
@@ -59,7 +58,9 @@ NO_REPLY = NoReply()
 class Starting:
     """A start in flight, and the sink of its outcome."""
 
-    __slots__ = ("caller", "engine", "host", "old", "process", "spec", "timer", "token")
+    __slots__ = (
+        "caller", "engine", "host", "no_host", "old", "process", "spec", "timer", "token"
+    )
 
     def __init__(
         self, engine: DynamicEngine, spec: ChildSpec, caller: Caller | None, old: Pid | None
@@ -72,6 +73,7 @@ class Starting:
         self.host: Pid | None = None  # when it starts in another: (host, incarnation, 0)
         self.token: Caller | None = None
         self.timer: Timer | None = None
+        self.no_host = False
 
     def resolve(self, token: Any, ok: bool, value: Any) -> None:
         """Take the outcome; runs in the child's slice, or when a frame came."""
@@ -83,12 +85,13 @@ class Starting:
 class Restarting:
     """A child between its end and its next start."""
 
-    __slots__ = ("number", "spec", "start")
+    __slots__ = ("number", "spec", "start", "waited")
 
     def __init__(self, spec: ChildSpec) -> None:
         self.spec = spec
         self.number = 0  # of the Retry it waits for
         self.start: Starting | None = None
+        self.waited = False  # for its host
 
 
 class Ending:
@@ -185,12 +188,6 @@ class DynamicEngine(Engine):
         spec = self.children.pop(pid, None) if type(pid) is Pid else None
         if spec is None:
             return Refused("not_found", pid)
-        failures: list[Any] = []
-        exits = take_exits(self.process, {pid})
-        if pid in exits:
-            note_end(spec, pid, exits[pid], failures)
-            report_failures(self.process, failures)
-            return None
         ref = tell_to_end(self.process, pid, spec)
         if ref is None:
             return None
@@ -270,6 +267,7 @@ class DynamicEngine(Engine):
         try:
             host = kernel.placer.place(spec.host)
         except Exception as error:
+            start.no_host = isinstance(error, HostUnavailable)
             self.start_ended(start, False, _start_reason(error))
         else:
             self._in_host(start, host)
@@ -341,8 +339,10 @@ class DynamicEngine(Engine):
             if pid is not None:
                 self.children[pid] = start.spec
             return
-        report(self.process, "start_error", value, start.spec.id, old)
-        waiting.number = self.next_retry(old, lost_host(self.process, start.host))
+        if not (start.no_host and waiting.waited):
+            report(self.process, "start_error", value, start.spec.id, old)
+        event = lost_host(self.process, start.host)
+        waiting.number = self.next_retry(old, event, start.no_host)
 
     def _keep(self, spec: ChildSpec) -> ChildSpec:
         """Return what to keep of *spec*.
@@ -355,10 +355,9 @@ class DynamicEngine(Engine):
         key = (target, spec.type, spec.shutdown)
         kept = self.kept.get(key)
         if kept is None:
-            kept = ChildSpec(
-                None, (target, (), {}), "temporary", spec.shutdown, spec.type
-            )
-            self.kept[key] = kept
+            kept = ChildSpec(None, (target, (), {}), "temporary", spec.shutdown, spec.type)
+            if isinstance(target, type):  # functions may be made anew for each child
+                self.kept[key] = kept
         return kept
 
     def _abandon(self, start: Starting) -> None:
@@ -423,11 +422,12 @@ class DynamicEngine(Engine):
         waiting = self.restarting.get(retry.key)
         if waiting is None or waiting.number != retry.number:
             return None
+        waiting.waited = retry.waited
         return self._restart(retry.key, retry.event)
 
     def _restart(self, pid: Pid, event: Any) -> Any:
         waiting = self.restarting[pid]
-        if not self.may_restart(event):
+        if not self.may_restart(event, waiting.waited):
             del self.restarting[pid]
             return Stop("shutdown")
         waiting.number = 0

@@ -18,7 +18,7 @@ from foundation.kernel import ops
 from foundation.kernel.values import Pid
 from foundation.otp.child_spec import ChildSpec, to_spec
 from foundation.otp.dynamic_engine import DynamicEngine
-from foundation.otp.supervision import DynamicFlags
+from foundation.otp.supervision import DynamicFlags, flags_of
 from foundation.otp.supervisor import BaseSupervisor
 from foundation.otp.supervisor_calls import Ask, Refused, ask, shared_spec
 
@@ -62,26 +62,20 @@ class DynamicSupervisor(BaseSupervisor):
         Args:
             **flags: fields of ``DynamicFlags`` that override the class attributes.
         """
+        if args:
+            raise InvalidChildSpec(
+                f"a dynamic supervisor starts without children, got {args!r}; use start_child"
+            )
         return self.flags(**flags)
 
     @classmethod
     def flags(cls, **overrides: Any) -> DynamicFlags:
-        """Return the class attributes as flags, with *overrides*.
+        """Return the class attributes as flags, with *overrides*; None leaves one as it is.
 
         Raises:
             InvalidChildSpec: one is unknown or has a wrong value.
         """
-        values: dict[str, Any] = {
-            "max_children": cls.max_children,
-            "extra_arguments": cls.extra_arguments,
-            "max_restarts": cls.max_restarts,
-            "max_seconds": cls.max_seconds,
-        }
-        unknown = [key for key in overrides if key not in DynamicFlags.__dataclass_fields__]
-        if unknown:
-            known = ", ".join(DynamicFlags.__dataclass_fields__)
-            raise InvalidChildSpec(f"unknown flag {unknown[0]!r}; flags are {known}")
-        return DynamicFlags(**{**values, **overrides})
+        return flags_of(DynamicFlags, cls, overrides)
 
     @staticmethod
     def start_child(supervisor: Any, child: Any) -> Coroutine[Any, Any, Any]:

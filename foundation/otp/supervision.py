@@ -11,7 +11,7 @@ otherwise             RESTART      RESTART         FORGET
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeVar
 
 from foundation.errors import InvalidChildSpec
@@ -24,6 +24,7 @@ AUTO_SHUTDOWNS = ("never", "any_significant", "all_significant")
 
 RESTART, KEEP, FORGET = "restart", "keep", "forget"
 T = TypeVar("T")
+F = TypeVar("F", "SupFlags", "DynamicFlags")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,20 @@ class BadChild:
     """Why a child could not start: its start function returned the odd *value*."""
 
     value: str
+
+
+def flags_of(kind: type[F], supervisor: type, overrides: dict[str, Any]) -> F:
+    """Return the class attributes of *supervisor* as flags, with *overrides* that are not None.
+
+    Raises:
+        InvalidChildSpec: one is unknown or has a wrong value.
+    """
+    names = [field.name for field in fields(kind)]
+    unknown = [name for name in overrides if name not in names]
+    if unknown:
+        raise InvalidChildSpec(f"unknown flag {unknown[0]!r}; flags are {', '.join(names)}")
+    values = {name: getattr(supervisor, name) for name in names if hasattr(supervisor, name)}
+    return kind(**{**values, **{k: v for k, v in overrides.items() if v is not None}})
 
 
 def after_exit(restart: str, reason: Any) -> str:

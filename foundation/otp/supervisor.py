@@ -19,10 +19,11 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any, ClassVar
 
+from foundation.errors import InvalidChildSpec
 from foundation.otp import gen_server
 from foundation.otp.child_spec import ChildSpec, to_spec
 from foundation.otp.gen_server import GenServer
-from foundation.otp.supervision import ChildCounts, ChildInfo, SupFlags
+from foundation.otp.supervision import ChildCounts, ChildInfo, SupFlags, flags_of
 from foundation.otp.supervisor_calls import ask
 from foundation.otp.supervisor_engine import SupervisorEngine
 from foundation.otp.supervisor_process import SupervisorProcess
@@ -119,19 +120,18 @@ class Supervisor(BaseSupervisor):
             *args: of a subclass: its own. Here: the list of children.
             **flags: of a subclass: its own. Here: fields of ``SupFlags``.
         """
-        (children,) = args or ((),)
-        return self.flags(**{k: v for k, v in flags.items() if v is not None}), list(children)
+        if len(args) > 1 or not isinstance(args[0] if args else [], (list, tuple)):
+            raise InvalidChildSpec(f"Supervisor takes one list of children, got {args!r}")
+        return self.flags(**flags), list(args[0]) if args else []
 
     @classmethod
     def flags(cls, **overrides: Any) -> SupFlags:
-        """Return the class attributes as flags, with *overrides*."""
-        values = {
-            "strategy": cls.strategy,
-            "max_restarts": cls.max_restarts,
-            "max_seconds": cls.max_seconds,
-            "auto_shutdown": cls.auto_shutdown,
-        }
-        return SupFlags(**{**values, **overrides})
+        """Return the class attributes as flags, with *overrides*; None leaves one as it is.
+
+        Raises:
+            InvalidChildSpec: one is unknown or has a wrong value.
+        """
+        return flags_of(SupFlags, cls, overrides)
 
     @staticmethod
     def start_child(supervisor: Any, child: Any) -> Coroutine[Any, Any, Any]:

@@ -12,8 +12,8 @@ from typing import Any
 
 from foundation.errors import CallExit, StartError
 from foundation.kernel.ops import current, receive
-from foundation.kernel.process import SYS, UNSET, Caller, Killed, Process, Receive
 from foundation.kernel.peer import register_kind
+from foundation.kernel.process import SYS, UNSET, Caller, Killed, Process, Receive
 from foundation.kernel.reports import SupervisorReport
 from foundation.kernel.starting import start
 from foundation.kernel.values import Down, ExitMsg, Pid, Ref, is_clean, reason_of
@@ -146,12 +146,14 @@ async def end_children(
     """
     pending: dict[Ref, tuple[Pid, ChildSpec]] = {}
     deadlines: list[tuple[float, Ref]] = []
-    now = process.kernel.driver.now()
-    exits = take_exits(process, {pid for pid, _ in children})
+    kernel = process.kernel
+    now = kernel.driver.now()
+    # Those that have ended already: their EXIT, or their host's loss, says why.
+    ended = {p for p, _ in children if p not in kernel.procs and p.host == kernel.address}
+    exits = take_exits(process, ended) if ended else {}
     for pid, spec in children:
         if pid in exits:
             note_end(spec, pid, exits[pid], failures)
-            process.kernel.signals.unlink(process, pid)
             continue
         ref = tell_to_end(process, pid, spec)
         if ref is not None:
@@ -164,14 +166,14 @@ async def end_children(
             deadlines.pop()
         timeout = None
         if deadlines:
-            timeout = max(0.0, deadlines[-1][0] - process.kernel.driver.now())
+            timeout = max(0.0, deadlines[-1][0] - kernel.driver.now())
         try:
             down = await receive(
                 lambda m: type(m) is Down and m.ref in pending, timeout=timeout
             )
         except TimeoutError:
             late = pending[deadlines.pop()[1]]
-            process.kernel.signals.signal(process.pid, late[0], "kill")
+            kernel.signals.signal(process.pid, late[0], "kill")
             continue
         pid, spec = pending.pop(down.ref)
         note_end(spec, pid, down.reason, failures)

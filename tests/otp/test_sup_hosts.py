@@ -285,3 +285,24 @@ def test_isolated_children_get_hosts_of_their_own(simulation):
         assert alive(third)
 
     simulation.run(body)
+
+
+def test_children_of_a_certain_host_wait_for_it(simulation):
+    """The host is down for longer than immediate attempts would last; waiting is no restart."""
+
+    async def body():
+        trap_exit()
+        sup = await Supervisor.start_link([probe("a", host="w1")], max_restarts=1)
+        dynamic = await DynamicSupervisor.start_link(max_restarts=1)
+        await DynamicSupervisor.start_child(dynamic, probe("d", host="w1"))
+        simulation.crash_host("w1")
+        await asyncio.sleep(2)
+        assert await pids(sup) == {"a": "restarting"}
+        assert await DynamicSupervisor.count_children(dynamic) == ChildCounts(1, 0, 0, 1)
+        simulation.restart_host("w1")
+        await all_answer(sup, 1)
+        await until(lambda: _active(dynamic, 1))
+        errors = [r for r in simulation.reports if getattr(r, "context", "") == "start_error"]
+        assert len(errors) == 2
+
+    simulation.run(body)
