@@ -376,14 +376,23 @@ class Kernel:
         self.closed = True
         self.timers.close()
         self._runq.clear()
-        for process in list(self.procs.values()):
+        processes = list(self.procs.values())
+        calls = [call for peer in self.remote.peers.values() for call in peer.calls.values()]
+        self.remote.peers.clear()
+        for process in processes:
             process.state = "dead"
+            process.waiting = None
             if process.coro is not None and process is not self.stepping:
                 try:
                     process.coro.close()
                 except BaseException:
                     continue
         self.procs.clear()
+        for process in processes:  # code that is no process must not wait for ever (K4)
+            self.acknowledge(process, False, "noconnection")
+            self.fail_callers(process, "noconnection")
+        for caller in calls:
+            self.answer(caller, False, "noconnection")
 
 
 __all__ = ["CAST", "INFO", "UNSET", "FunctionProcess", "Kernel"]

@@ -40,7 +40,6 @@ def install(kernel: Any) -> None:
     kernel_setup.install(kernel)
 
 
-
 class Application:
     """A node that is about to be started, by ``with`` or ``async with``.
 
@@ -79,6 +78,7 @@ class Application:
         try:
             if loop is not None:
                 asyncio.run_coroutine_threadsafe(self._close(), loop).result()
+                asyncio.run_coroutine_threadsafe(_end_tasks(), loop).result()
                 loop.call_soon_threadsafe(loop.stop)
                 if self._thread is not None:
                     self._thread.join()
@@ -90,7 +90,10 @@ class Application:
         return self.open()
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -107,7 +110,10 @@ class Application:
             raise
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
     ) -> None:
         try:
             await self._close()
@@ -136,7 +142,11 @@ class Application:
         host = self._program.running
         payload: Any = (Supervisor, (list(self._root),), {})
         root = await node.spawn_server(
-            Supervisor.__process_class__, payload, name=ROOT, where=self._program.control, what="application"
+            Supervisor.__process_class__,
+            payload,
+            name=ROOT,
+            where=self._program.control,
+            what="application",
         )
         kernel = host.kernel
         starts = self._program.restarts
@@ -195,6 +205,18 @@ async def _stop_server(
 def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     loop.run_forever()
+
+
+async def _end_tasks() -> None:
+    """No thread may wait for a task of a loop that has stopped."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for _ in range(3):
+        await asyncio.sleep(0)  # those whose answer has just come take it
+    for task in others:
+        task.cancel()
+    if others:
+        await asyncio.wait(others, timeout=1.0)
+        await asyncio.sleep(0)
 
 
 def start(
@@ -268,7 +290,9 @@ def _root_specs(app: Any, args: tuple[Any, ...]) -> list[ChildSpec]:
     return [to_spec((app, *args) if isinstance(app, type) else app)]
 
 
-def run(app: Any, *args: Any, on_ready: Callable[[Node], None] | None = None, **options: Any) -> int:
+def run(
+    app: Any, *args: Any, on_ready: Callable[[Node], None] | None = None, **options: Any
+) -> int:
     """Run *app* in the foreground until SIGTERM or SIGINT; stop its tree in reverse order.
 
     Args:
@@ -304,5 +328,3 @@ def run(app: Any, *args: Any, on_ready: Callable[[Node], None] | None = None, **
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-

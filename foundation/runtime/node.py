@@ -291,8 +291,7 @@ class Node:
             kernel = self._inner.program.running.kernel
             done.token = kernel.request(_ThreadSink(done), kernel.outside, server, request)
         except Exception as error:
-            if not done.done():
-                done.set_exception(error)
+            _ThreadSink(done).resolve(None, False, error)
 
     def _forget(self, done: _CallFuture) -> None:
         def forget() -> None:

@@ -70,7 +70,7 @@ def test_blocking_node(hosts: int) -> None:
             node.call("one", "crash")
         assert crash.value.reason.message == "asked to crash"
         assert until(lambda: node.call("one", "value")) == 1
-    with pytest.raises(RuntimeError):
+    with pytest.raises(NodeError):
         node.call("one", "value")
 
 
