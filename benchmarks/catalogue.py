@@ -1,0 +1,143 @@
+"""What is measured: names, units, targets, and which baselines stand beside each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from benchmarks import baselines, hosts, local
+from benchmarks.harness import Effort
+from benchmarks.transport import raw
+
+PYKKA_THERE = 16_000  # Pykka's ask per second on the machine that absolute targets are stated for
+
+Measure = Callable[[Effort], float]
+MaybeMeasure = Callable[[Effort], float | None]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One row of the table.
+
+    Attributes:
+        measure: returns the value.
+        unit: of the value.
+        baselines: what the others call it: label in the table -> key in ``BASELINES``. The
+            ratio is that to the first.
+        times: target: so many times the first baseline.
+        there: target on the machine where Pykka does ``PYKKA_THERE``; scaled to this one.
+        limit: target as it is, on any machine.
+    """
+
+    measure: Measure
+    unit: str = "1/s"
+    baselines: dict[str, str] = field(default_factory=dict)
+    times: float | None = None
+    there: float | None = None
+    limit: float | None = None
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether a larger value is better."""
+        return self.unit == "1/s"
+
+    def target(self, compared: dict[str, float], pykka: float | None) -> float | None:
+        """Return the value to reach on this machine."""
+        wanted = [] if self.limit is None else [self.limit]
+        if self.times is not None and compared:
+            wanted.append(self.times * next(iter(compared.values())))
+        if self.there is not None and pykka:
+            wanted.append(self.there * pykka / PYKKA_THERE)
+        return max(wanted, default=None)
+
+
+def _local(name: str, app: object = None) -> Measure:
+    measure: Measure = local.in_process(getattr(local, name), app)
+    return measure
+
+
+def _hosts(name: str) -> Measure:
+    measure: Measure = hosts.on_node(getattr(hosts, name))
+    return measure
+
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "local_call": Benchmark(
+        _local("local_call"),
+        baselines={"pykka": "pykka_ask", "xoscar": "xoscar_local", "elixir": "elixir_call"},
+        times=20,
+        there=250_000,
+    ),
+    "local_call_async": Benchmark(
+        _local("local_call_async"),
+        baselines={"pykka": "pykka_ask", "elixir": "elixir_relay"},
+        there=60_000,
+    ),
+    "local_cast": Benchmark(
+        _local("local_cast"),
+        baselines={"pykka": "pykka_tell", "elixir": "elixir_cast"},
+        there=1_000_000,
+    ),
+    "spawn": Benchmark(
+        _local("spawn"),
+        baselines={
+            "thespian": "thespian_start",
+            "pykka": "pykka_start",
+            "elixir": "elixir_start_child",
+        },
+        there=40_000,
+    ),
+    "memory_per_process": Benchmark(
+        _local("memory_per_process"),
+        unit="bytes",
+        baselines={"elixir": "elixir_memory"},
+        limit=3000,
+    ),
+    "cross_host_call": Benchmark(
+        _hosts("cross_host_call"),
+        baselines={"thespian": "thespian_roundtrip", "xoscar": "xoscar_cross"},
+        times=4,
+    ),
+    "cross_host_call_50": Benchmark(
+        _hosts("cross_host_call_50"),
+        baselines={"thespian": "thespian_roundtrip", "xoscar": "xoscar_cross_50"},
+        there=60_000,
+    ),
+    "embedded_call": Benchmark(
+        hosts.embedded_call, baselines={"thespian": "thespian_ask"}, times=4
+    ),
+    "embedded_call_50": Benchmark(
+        _hosts("embedded_call_50"), baselines={"thespian": "thespian_ask"}, there=40_000
+    ),
+    "registry_lookup": Benchmark(
+        _local("registry_lookup"),
+        baselines={"pykka": "pykka_lookup", "elixir": "elixir_lookup"},
+        there=800_000,
+    ),
+    "restart_latency": Benchmark(_local("restart_latency"), unit="ms", limit=2),
+    "host_kill_recovery": Benchmark(_hosts("host_kill_recovery"), unit="ms", limit=500),
+    "transport_roundtrip": Benchmark(
+        raw("ours", "roundtrip"), baselines={"thespian": "thespian_roundtrip"}, times=4
+    ),
+    "transport_burst": Benchmark(
+        raw("ours", "burst"), baselines={"thespian": "thespian_burst"}, times=50
+    ),
+}
+
+BASELINES: dict[str, MaybeMeasure] = {
+    "pykka_ask": baselines.pykka_ask,
+    "pykka_tell": baselines.pykka_tell,
+    "pykka_start": baselines.pykka_start,
+    "pykka_lookup": baselines.pykka_lookup,
+    "thespian_ask": baselines.thespian_ask,
+    "thespian_start": baselines.thespian_start,
+    "thespian_roundtrip": baselines.thespian_roundtrip,
+    "thespian_burst": baselines.thespian_burst,
+    "xoscar_local": baselines.xoscar_local,
+    "xoscar_cross": baselines.xoscar_cross,
+    "xoscar_cross_50": baselines.xoscar_cross_50,
+    **{
+        f"elixir_{what}": baselines.elixir(what)
+        for what in ("call", "relay", "cast", "start_child", "lookup", "memory")
+    },
+}
