@@ -355,7 +355,7 @@ class DynamicEngine(Engine):
         key = (target, spec.type, spec.shutdown)
         kept = self.kept.get(key)
         if kept is None:
-            kept = ChildSpec(None, (target, (), {}), "temporary", spec.shutdown, spec.type)
+            kept = ChildSpec(target, (target, (), {}), "temporary", spec.shutdown, spec.type)
             if isinstance(target, type):  # functions may be made anew for each child
                 self.kept[key] = kept
         return kept
