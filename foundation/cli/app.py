@@ -20,6 +20,7 @@ app = cyclopts.App(
     name="foundation",
     help="OTP for Python: run, watch and shoot at supervised applications.",
     version=lambda: foundation.__version__,
+    suppress_keyboard_interrupt=False,
     help_epilogue="Examples:\n\n"
     "    foundation demo\n\n"
     "    foundation run bank:Bank --hosts 2\n\n"

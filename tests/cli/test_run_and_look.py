@@ -1,0 +1,138 @@
+"""``foundation run``, ``top`` and ``tree``, against real nodes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cli.conftest import Cli, until
+
+
+@contextlib.contextmanager
+def running(cli: Cli, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    process = cli.start("run", "myapp:App", *arguments)
+    assert process.stdout is not None
+    assert "is up" in process.stdout.readline()
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+        assert process.returncode == 0
+
+
+def test_tree_shows_the_supervision_tree(cli: Cli) -> None:
+    with running(cli, "--hosts", "1"):
+        code, out, err = cli.run("tree")
+        assert code == 0, err
+        lines = out.splitlines()
+        assert "foundation.root" in lines[0]
+        assert "App" in lines[1]
+        assert "Counter 'one'" in lines[2]
+        assert "Counter 'two'" in lines[3]
+        (root,) = cli.json("tree", "--json")
+        assert [c["name"] for c in root["children"][0]["children"]] == ["one", "two"]
+
+
+def test_top_shows_hosts_processes_and_restarts(cli: Cli) -> None:
+    with running(cli, "--hosts", "2", "--name", "t"):
+        first = cli.json("top", "--json")
+        assert sorted(first["hosts"]) == ["t/control", "t/main", "t/w1", "t/w2"]
+        assert first["missing"] == []
+        (home,) = [p for p in first["hosts"]["t/w1"]["processes"] if p["class"] == "App"]
+        assert home["restarts"] == 0
+        assert first["hosts"]["t/w1"]["rss_bytes"] > 1_000_000
+        os.kill(first["hosts"]["t/w1"]["os_pid"], signal.SIGKILL)
+
+        def root_restarts() -> int:
+            hosts = cli.json("top", "--json")["hosts"]
+            (root,) = [p for p in hosts["t/control"]["processes"] if p["name"]]
+            return int(root["restarts"])
+
+        until(lambda: root_restarts() == 1)
+        code, out, _ = cli.run("top", "--once")
+        assert code == 0
+        assert "foundation.root" in out
+        assert "HOST" in out
+
+
+def test_several_nodes_need_a_name(cli: Cli) -> None:
+    with running(cli, "--name", "a", "--hosts", "1"), running(cli, "--name", "b", "--hosts", "1"):
+        code, _, err = cli.run("tree")
+        assert code == 1
+        assert "several nodes run: a, b" in err
+        assert cli.run("tree", "--node", "a")[0] == 0
+        code, _, err = cli.run("tree", "--node", "c")
+        assert code == 1
+        assert "no node 'c'; running: a, b" in err
+
+
+def test_nothing_runs(cli: Cli) -> None:
+    code, _, err = cli.run("top")
+    assert code == 1
+    assert "no node with hosts runs" in err
+
+
+def test_wrong_cookie(cli: Cli) -> None:
+    wrong = cli.path / "wrong"
+    wrong.write_text("x" * 40)
+    with running(cli, "--hosts", "1"):
+        code, _, err = cli.run("tree", "--cookie-file", str(wrong))
+        assert code == 1
+        assert "another cookie" in err
+        right = cli.path / "right"
+        assert cli.run("tree", "--cookie-file", str(right))[0] == 2
+        assert cli.run("tree")[0] == 0  # and it serves on
+
+
+def test_explicit_cookie_file(cli: Cli) -> None:
+    secret = cli.path / "secret"
+    secret.write_text("s" * 40)
+    with running(cli, "--hosts", "1", "--cookie-file", str(secret)):
+        assert cli.run("tree", "--cookie-file", str(secret))[0] == 0
+
+
+def test_taken_port(cli: Cli) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        code, _, err = cli.run("run", "myapp:App", "--hosts", "1", "--port", str(port))
+        assert code == 1
+        assert f"port {port} is taken" in err
+
+
+@pytest.mark.parametrize(
+    ("target", "text"),
+    [
+        ("nomodule:App", "no module 'nomodule'"),
+        ("myapp:Nope", "has no 'Nope'"),
+        ("myapp:number", "must be a Supervisor or GenServer class, got 5"),
+        ("myapp", "must be 'module:App'"),
+    ],
+)
+def test_what_cannot_be_run(cli: Cli, target: str, text: str) -> None:
+    code, _, err = cli.run("run", target)
+    assert code == 2
+    assert text in err
+
+
+def test_an_application_that_cannot_start(cli: Cli) -> None:
+    code, _, err = cli.run("run", "myapp:Broken", "--hosts", "1")
+    assert code == 1
+    assert "cannot start" in err
+
+
+def test_version_and_help(cli: Cli) -> None:
+    import foundation
+
+    assert foundation.__version__ in cli.run("--version")[1]
+    code, out, _ = cli.run("--help")
+    assert code == 0
+    assert "foundation run bank:Bank" in out
