@@ -213,6 +213,8 @@ class Kernel:
                 taken = type(holder) is Pid
                 reason = ("already_started", holder) if taken else reason_of(holder)
                 process.set_extra("refused", reason)
+                for hook in process.get_extra("exit_hooks", ()):
+                    hook(process, reason)
                 self.acknowledge(process, False, reason)
                 return
             process.name = name

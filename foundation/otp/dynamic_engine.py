@@ -26,7 +26,7 @@ from foundation.errors import CallExit, HostUnavailable, InvalidChildSpec, Start
 from foundation.kernel.process import Caller, FunctionProcess, Process
 from foundation.kernel.starting import start_error
 from foundation.kernel.timers import Timer
-from foundation.kernel.values import BadReturn, Down, Pid, Ref, is_clean, reason_of
+from foundation.kernel.values import BadReturn, Down, Pid, Ref, reason_of
 from foundation.otp.child_spec import ChildSpec
 from foundation.otp.restart_window import RestartWindow
 from foundation.otp.results import Ignore, NoReply, Stop
@@ -410,12 +410,11 @@ class DynamicEngine(Engine):
         spec = self.children.pop(pid, None)
         if spec is None:
             return None
-        if not is_clean(reason):
-            report(self.process, "child_terminated", reason, spec.id, pid)
+        event = self.tell_end(spec, pid, reason)
         if after_exit(spec.restart, reason) != RESTART:
             return None
         self.restarting[pid] = Restarting(spec)
-        return self._restart(pid, lost_host(self.process, pid))
+        return self._restart(pid, event)
 
     def try_again(self, retry: Retry) -> Any:
         """Make another attempt, unless the child has been terminated since."""

@@ -98,6 +98,7 @@ class Engine(GenServer):
         self.window = RestartWindow()
         self.waiting_for: Pid | None = None  # the child that must not call us now (SUP-47)
         self.retries = 0
+        self.lost: Any = None  # the last host that was lost with children
 
     def handle_call(self, request: Any, caller: Caller) -> Any:
         """Serve an administrative request."""
@@ -149,6 +150,21 @@ class Engine(GenServer):
         self.module = cls.__qualname__
         result = cls().init(*args, **kwargs)
         return await result if type(result) is CoroutineType else result
+
+    def tell_end(self, spec: ChildSpec, pid: Pid, reason: Any) -> Any:
+        """Tell the log of the end of a child, and of a lost host once.
+
+        Returns:
+            What identifies the loss of its host; None when that is up.
+        """
+        event = lost_host(self.process, pid)
+        if event is None:
+            if not is_clean(reason):
+                report(self.process, "child_terminated", reason, spec.id, pid)
+        elif event != self.lost:
+            self.lost = event
+            report(self.process, "host_lost", reason, pid.host, pid)
+        return event
 
     def may_restart(self, event: Any, waited: bool = False) -> bool:
         """Count a restart; False when it is one too many."""
@@ -285,12 +301,11 @@ class SupervisorEngine(Engine):
         if child is None:
             return None  # S3
         spec = child.spec
-        if not is_clean(reason):
-            report(self.process, "child_terminated", reason, spec.id, pid)
+        event = self.tell_end(spec, pid, reason)
         verdict = after_exit(spec.restart, reason)
         self._set(child, None)
         if verdict == RESTART:
-            return self._restart(child, lost_host(self.process, pid))
+            return self._restart(child, event)
         if verdict == FORGET:
             del self.children[spec.id]
         others = [

@@ -138,12 +138,13 @@ class ControlHost(HostActor):
             pids = {address: m.os_pid for address, m in self.members.items()}
             self.send(self.parent, NodeReady({self.host.config.address: os.getpid(), **pids}))  # type: ignore[union-attr]
 
-    def _tell_all(self, message: Any, but: str) -> None:
+    def _tell_all(self, message: Any, but: str, starting: bool = False) -> None:
         assert self.host is not None
         for _, _, actor in self.host.config.peers:
             self.send(actor, message)
         for address, member in self.members.items():
-            if member.ready and address != but:
+            # A host that is starting was told of the others when its start began.
+            if (member.ready or starting) and address != but:
                 self.send(member.actor, message)
 
     # Dedicated hosts
@@ -239,7 +240,7 @@ class ControlHost(HostActor):
         config = member.config
         del self.members[config.address]
         down = PeerDown(config.address, config.incarnation, reason)
-        self._tell_all(down, but=config.address)
+        self._tell_all(down, but=config.address, starting=True)
         self.host.lose(config.address, config.incarnation, reason)
 
     def close(self) -> None:

@@ -30,6 +30,8 @@ from foundation.runtime.messages import HostConfig, HostReady
 from foundation.runtime.stock_loop import StockLoop
 from foundation.transport.peers import watch_peer_loss
 
+UNUSED_SECONDS = 10.0  # a dedicated host that nobody has used by then ends
+
 
 class HostActor(Actor):  # type: ignore[misc]
     """Hosts one kernel; a worker or dedicated host."""
@@ -111,9 +113,13 @@ class HostActor(Actor):  # type: ignore[misc]
             process = spawn(*args, **kwargs)
             hooks = process.get_extra("exit_hooks", ())
             process.set_extra("exit_hooks", (*hooks, self._process_gone))
+            if process.state == "dead":  # its name was refused at once
+                self._process_gone(process, None)
             return process
 
         host.kernel.spawn = spawn_and_watch  # type: ignore[method-assign]
+        # Who asked for this host may have died, or given up, before it used it.
+        host.loop.call_later(UNUSED_SECONDS, self._leave)
 
     def _process_gone(self, process: Process, reason: Any) -> None:
         host = self.host

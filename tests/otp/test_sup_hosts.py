@@ -9,6 +9,7 @@ import pytest
 
 from foundation.errors import ChildNotFound, MaxChildren, StartError
 from foundation.kernel.ops import alive, call, exit, me, spawn, trap_exit
+from foundation.kernel.reports import SupervisorReport
 from foundation.otp.dynamic_supervisor import DynamicSupervisor
 from foundation.otp.supervision import ChildCounts
 from foundation.otp.supervisor import Supervisor
@@ -83,6 +84,8 @@ def test_a_lost_host_is_one_restart(simulation):
             await asyncio.sleep(0.5)
             await all_answer(sup, 40)
             assert hosts_of((await pids(sup)).values()) == {"sim/w2": 40}
+            told = [r for r in simulation.reports if isinstance(r, SupervisorReport)]
+            assert [(r.context, r.child) for r in told] == [("host_lost", "'sim/w1'")]
             simulation.restart_host("w1")
             exit(await pid_of(sup, 5), "kill")  # the second restart
             assert await exit_of(sup) == "shutdown"
