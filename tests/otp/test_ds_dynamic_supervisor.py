@@ -19,6 +19,7 @@ from foundation.kernel.ops import alive, call, cast, exit, me, send, spawn, trap
 from foundation.kernel.values import BadReturn, Crash
 from foundation.otp.dynamic_engine import DynamicEngine
 from foundation.otp.dynamic_supervisor import DynamicSupervisor
+from foundation.otp.registry import Registry, via
 from foundation.otp.results import Ignore, Ignored
 from foundation.otp.supervision import BadSpec, ChildCounts, ChildInfo, DynamicFlags
 from foundation.otp.supervisor import Supervisor
@@ -526,16 +527,19 @@ def test_ds_16_what_init_may_return(run):
 def test_ds_18_several_side_by_side(run):
     async def body():
         trap_exit()
+        await Registry.start_link(name="ds-registry", keys="unique")
         children = [
             DynamicSupervisor.spec(),
             DynamicSupervisor.spec(name="ds-one"),
             DynamicSupervisor.spec(name=("ds", 2)),
+            DynamicSupervisor.spec(name=via("ds-registry", 3)),
             Pool.spec(),
         ]
         assert [spec.id for spec in children] == [
             DynamicSupervisor,
             "ds-one",
             ("ds", 2),
+            via("ds-registry", 3),
             Pool,
         ]
         sup = await Supervisor.start_link(children)
@@ -544,6 +548,7 @@ def test_ds_18_several_side_by_side(run):
             assert child.type == "supervisor"
         pid = await start_child("ds-one", probe("a"))
         await start_child(("ds", 2), probe("b"))
+        await start_child(via("ds-registry", 3), probe("c"))
         assert await running("ds-one") == [pid]
         await stop(sup)
 
