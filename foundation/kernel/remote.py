@@ -98,7 +98,7 @@ class Remote:
         if peer is None:
             return
         if reason == "killed":
-            self._buried[host] = peer.incarnation
+            self.bury(host, peer.incarnation)
         self._dirty.pop(host, None)
         kernel = self._kernel
         kernel.names.forget_host(host)
@@ -115,6 +115,10 @@ class Remote:
             if process is not None and process.watchers is not None:
                 process.watchers.pop(ref, None)
         kernel.wake()
+
+    def bury(self, host: str, incarnation: int) -> None:
+        """Never meet that life of *host* again; its last words may still be on their way."""
+        self._buried[host] = max(self._buried.get(host, -1), incarnation)
 
     def reachable(self, pid: Pid) -> bool:
         """Whether the host of *pid* is up, in the incarnation of *pid*."""

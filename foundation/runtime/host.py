@@ -115,6 +115,8 @@ class Host:
     def lose(self, address: str, incarnation: int, reason: str) -> None:
         """That life of that host is over."""
         peer = self.kernel.remote.peers.get(address)
+        if reason == "killed":
+            self.kernel.remote.bury(address, incarnation)
         if peer is not None and peer.incarnation == incarnation:
             self.in_service.pop(address, None)
             self.kernel.remote.host_down(address, reason)
