@@ -21,7 +21,7 @@ from foundation.kernel.ops import (
     trap_exit,
     unlink,
 )
-from foundation.kernel.values import Down, ExitMsg, Pid
+from foundation.kernel.values import Down, ExitMsg, Pid, Ref
 from foundation.otp.child_spec import ChildSpec
 from foundation.otp.gen_server import GenServer
 from foundation.otp.results import Fail, Ignore
@@ -271,7 +271,11 @@ async def until(condition: Callable[[], Any], timeout: float = 10.0) -> Any:
 
 async def gone(pid: Pid, timeout: float = 10.0) -> Any:
     """Wait for the end of *pid*; return the reason."""
-    ref = monitor(pid)
+    return await reason_of(monitor(pid), timeout)
+
+
+async def reason_of(ref: Ref, timeout: float = 10.0) -> Any:
+    """Wait for the ``Down`` of a monitor; return the reason."""
     down = await receive(lambda m: isinstance(m, Down) and m.ref == ref, timeout=timeout)
     return down.reason
 
@@ -280,7 +284,7 @@ async def kill(pid: Pid, reason: Any = "kill") -> None:
     """Send *pid* an exit signal and wait for its end."""
     ref = monitor(pid)
     exit(pid, reason)
-    await receive(lambda m: isinstance(m, Down) and m.ref == ref, timeout=10)
+    await reason_of(ref)
 
 
 async def exit_of(pid: Pid) -> Any:

@@ -555,8 +555,8 @@ def test_ds_18_several_side_by_side(run):
     run(body)
 
 
-def test_a_child_may_call_its_dynamic_supervisor_from_init(run):
-    """It does not wait for its children, so this is no deadlock; the local check says so."""
+def test_a_child_that_calls_its_dynamic_supervisor(run):
+    """From ``terminate`` it is served, as nobody is waited for; from ``init`` as SUP-47."""
 
     async def body():
         sup = await dynamic()
@@ -564,6 +564,8 @@ def test_a_child_may_call_its_dynamic_supervisor_from_init(run):
         (pid,) = await running(sup)
         await terminate_child(sup, pid)
         assert await events(1) == [("asked", [])]
+        await start_child(sup, Nosy.spec(me(), "init"))
+        assert await events(1) == [("asked", "WouldDeadlock")]
 
     run(body)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from foundation.errors import InvalidChildSpec, StartError
-from foundation.kernel.ops import exit, me, receive, send, spawn, trap_exit
+from foundation.kernel.ops import exit, me, monitor, receive, spawn, trap_exit
 from foundation.kernel.values import BadReturn, Crash, Shutdown
 from foundation.otp.child_spec import ChildSpec, child_spec
 from foundation.otp.results import Ignore, Ignored
@@ -32,6 +32,7 @@ from tests.otp.supkit import (
     pid_of,
     pids,
     probe,
+    reason_of,
     start_exiting,
     start_failing,
     start_odd,
@@ -338,22 +339,14 @@ def test_sup_14_a_child_that_takes_too_long_is_killed(run):
         async with supervisor(children) as sup:
             await events(3)
             pid = await pid_of(sup, "b")
-            spawn(_tell_end, pid, me())
+            ref = monitor(pid)
             begun = now()
-            await asyncio.sleep(0.01)
             await Supervisor.stop(sup)
             assert now() - begun >= 0.05
-            told = await events(4)
-            assert told[:2] == [("terminate", "c", "shutdown"), ("terminate", "b", "shutdown")]
-            # Two routes: their order may differ.
-            assert set(told[2:]) == {("gone", "killed"), ("terminate", "a", "shutdown")}
+            assert await events(3) == [("terminate", x, "shutdown") for x in "cba"]
+            assert await reason_of(ref) == "killed"
 
     run(body)
-
-
-async def _tell_end(pid, log):
-    reason = await gone(pid)
-    send(log, ("gone", reason))
 
 
 def test_sup_14_in_time_terminate_runs(run):
@@ -370,10 +363,10 @@ def test_sup_15_brutal_kill(run):
         children = [probe("a", trap=True, shutdown="brutal_kill")]
         async with supervisor(children) as sup:
             pid = await pid_of(sup, "a")
-            spawn(_tell_end, pid, me())
-            await asyncio.sleep(0.01)
+            ref = monitor(pid)
             await Supervisor.terminate_child(sup, "a")
-            assert await events(2) == [("init", "a"), ("gone", "killed")]
+            assert await reason_of(ref) == "killed"
+            assert await events(1) == [("init", "a")]
             await no_event()
 
     run(body)
@@ -383,10 +376,10 @@ def test_sup_17_a_child_that_does_not_trap_is_not_asked(run):
     async def body():
         async with supervisor([probe("a")]) as sup:
             pid = await pid_of(sup, "a")
-            spawn(_tell_end, pid, me())
-            await asyncio.sleep(0.01)
+            ref = monitor(pid)
             await Supervisor.stop(sup)
-            assert await events(2) == [("init", "a"), ("gone", "shutdown")]
+            assert await reason_of(ref) == "shutdown"
+            assert await events(1) == [("init", "a")]
             await no_event()
 
     run(body)
@@ -397,15 +390,13 @@ def test_sup_18_a_child_that_unlinked_itself(run):
         children = [probe("a", trap=True, unlinked=True), probe("b", unlinked=True)]
         async with supervisor(children) as sup:
             found = await pids(sup)
-            for pid in found.values():
-                spawn(_tell_end, pid, me())
+            refs = {id: monitor(pid) for id, pid in found.items()}
             await events(2)
             await Supervisor.terminate_child(sup, "b")
-            assert await events(1) == [("gone", "shutdown")]
+            assert await reason_of(refs["b"]) == "shutdown"
             await Supervisor.terminate_child(sup, "a")
-            told = await events(2)
-            assert ("terminate", "a", "shutdown") in told
-            assert ("gone", "shutdown") in told
+            assert await events(1) == [("terminate", "a", "shutdown")]
+            assert await reason_of(refs["a"]) == "shutdown"
 
     run(body)
 
