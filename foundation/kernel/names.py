@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from foundation.kernel.reports import Notice
 from foundation.kernel.values import Pid
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Names:
         self._kernel = kernel
         self.authority: str | None = None  # None: this kernel decides
         self._by_name: dict[Any, Pid] = {}
-        self._claims: dict[int, Granted] = {}
+        self._claims: dict[int, tuple[Granted, Any, Pid]] = {}  # not answered yet
         self._next_claim = 0
         self._disputed: dict[Any, list[tuple[str, int, Any, Pid]]] = {}
 
@@ -50,18 +51,42 @@ class Names:
                 self._drop(name, holder)
                 holder = None
             if holder is not None and holder.host != self._kernel.address:
-                self._dispute(name, holder, (self._kernel.address, self._store(done), name, pid))
+                claim = self._store(done, name, pid)
+                self._dispute(name, holder, (self._kernel.address, claim, name, pid))
                 return
             if holder is None:
                 self._grant(name, pid)
             done(holder)
             return
-        self._kernel.remote.op(self.authority, ("claim", self._store(done), name, pid))
+        self._kernel.remote.op(self.authority, ("claim", self._store(done, name, pid), name, pid))
 
-    def _store(self, done: Granted) -> int:
+    def _store(self, done: Granted, name: Any, pid: Pid) -> int:
         self._next_claim += 1
-        self._claims[self._next_claim] = done
+        self._claims[self._next_claim] = (done, name, pid)
         return self._next_claim
+
+    def authority_up(self) -> None:
+        """A new life of the authority knows of no names: claim again what is held or wanted."""
+        authority = self.authority
+        assert authority is not None
+        for number, (_, name, pid) in self._claims.items():
+            self._kernel.remote.op(authority, ("claim", number, name, pid))
+        for name, pid in self.items():
+            if pid.host == self._kernel.address:
+                number = self._store(self._lost_to(name, pid), name, pid)
+                self._kernel.remote.op(authority, ("claim", number, name, pid))
+
+    def _lost_to(self, name: Any, pid: Pid) -> Granted:
+        def done(holder: Pid | None) -> None:
+            process = self._kernel.procs.get(pid)
+            if holder is None or holder == pid or process is None:
+                return
+            process.name = None
+            self._by_name[name] = holder
+            text = f"{process!r} has lost the name {name!r} to {holder!r}"
+            self._kernel.driver.report(Notice("error", text))
+
+        return done
 
     def release(self, name: Any, pid: Pid) -> None:
         """Give up *name* if *pid* (a local process) holds it."""
@@ -121,7 +146,7 @@ class Names:
     def _settle(self, name: Any) -> None:
         for host, claim, _, pid in self._disputed.pop(name, ()):
             holder = self._by_name.get(name)
-            if holder is None:
+            if holder is None and not self._gone(pid):
                 self._grant(name, pid)
             if host == self._kernel.address:
                 self.on_granted(host, claim, holder)
@@ -152,9 +177,9 @@ class Names:
 
     def on_granted(self, host: str, claim: int, holder: Pid | None) -> None:
         """The answer to a claim of ours."""
-        done = self._claims.pop(claim, None)
-        if done is not None:
-            done(holder)
+        known = self._claims.pop(claim, None)
+        if known is not None:
+            known[0](holder)
 
     def on_up(self, host: str, name: Any, pid: Pid) -> None:
         """The authority granted *name*."""

@@ -88,6 +88,8 @@ class Remote:
         if self._kernel.names.authority is None:
             for name, pid in self._kernel.names.items():
                 self.op(host, ("name_up", name, pid))
+        elif self._kernel.names.authority == host:
+            self._kernel.names.authority_up()
         for told in self.on_host:
             told(host, True)
         return True

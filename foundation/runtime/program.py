@@ -32,7 +32,8 @@ from foundation.runtime.messages import (
 )
 from foundation.transport import Outside, TransportConfig, load_cookie, open_system
 
-CONTROL_STARTS = 3  # of the control host, before the node gives up
+CONTROL_DEATHS = 3  # of the control host within ...
+CONTROL_WINDOW = 60.0  # ... these seconds, and the node gives up
 START_SECONDS = 30.0
 
 
@@ -126,6 +127,7 @@ class Program:
         self._control: Any = None
         self._ready: asyncio.Future[None] | None = None
         self.restarts = 0
+        self._deaths: list[float] = []  # of control hosts, when
         self.stopping = False  # the application is being stopped
         self.closing = False  # the node is being closed
         self._tasks: set[asyncio.Task[None]] = set()
@@ -261,8 +263,11 @@ class Program:
         if self._ready is not None and not self._ready.done():
             self._ready.set_exception(NodeError("the control host died while it started"))
             return
-        if self.restarts >= CONTROL_STARTS:
-            self._fail(NodeError(f"the control host died {self.restarts} times"))
+        now = host.loop.time()
+        self._deaths = [t for t in self._deaths if t > now - CONTROL_WINDOW] + [now]
+        if len(self._deaths) >= CONTROL_DEATHS:
+            text = f"the control host died {len(self._deaths)} times in {CONTROL_WINDOW} s"
+            self._fail(NodeError(text))
             return
         task = host.loop.create_task(self._revive())
         self._tasks.add(task)
