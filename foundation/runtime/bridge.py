@@ -10,13 +10,16 @@ From a server to an actor: ``tell(address, message)`` and ``await ask(address, m
 from __future__ import annotations
 
 import asyncio
+import pickle
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from foundation.errors import CallExit, NodeError
+from foundation.errors import CallExit, NodeError, Unsendable
+from foundation.kernel.codec import unsendable
 from foundation.kernel.ops import current
 from foundation.kernel.process import CAST, INFO
 from foundation.kernel.reports import Notice
+from foundation.kernel.values import Crash
 from foundation.runtime.messages import Answer, Envelope
 
 if TYPE_CHECKING:
@@ -65,7 +68,7 @@ class Bridge:
             self._call(
                 envelope.to,
                 envelope.message,
-                lambda ok, value: self._actor.send(sender, Answer(ok, value)),
+                lambda ok, value: self._actor.send(sender, _answer(ok, value)),
             )
 
     def _plain(self, message: Any, sender: Any) -> None:
@@ -76,10 +79,9 @@ class Bridge:
             return
 
         def answer(ok: bool, value: Any) -> None:
-            if not ok:
-                self._actor.send(sender, Answer(False, value))
-            elif value is not None:
-                self._actor.send(sender, value)
+            if value is not None or not ok:
+                said = _answer(ok, value)
+                self._actor.send(sender, said.value if said.ok else said)
 
         self._call(pid, message, answer)
 
@@ -94,10 +96,12 @@ class Bridge:
 
     def tell(self, address: Any, message: Any) -> None:
         """Send *message* to the actor at *address*."""
+        _check(message)
         self._actor.send(address, message)
 
     async def ask(self, address: Any, message: Any, timeout: float | None) -> Any:
         """Send *message* and wait for the next message from *address*."""
+        _check(message)
         entry = (address, self._host.loop.create_future())
         self._asked.append(entry)
         self._actor.send(address, message)
@@ -146,6 +150,22 @@ class Bridge:
                 self._children.remove(entry)
                 entry[1]()
                 return
+
+
+def _check(message: Any) -> None:
+    """Raise Unsendable now: Thespian would say so in its log only."""
+    try:
+        pickle.dumps(message)
+    except Exception as error:
+        raise unsendable(message, error) from error
+
+
+def _answer(ok: bool, value: Any) -> Answer:
+    try:
+        _check(value)
+    except Unsendable as error:
+        return Answer(False, Crash.from_exception(error) if ok else repr(value))
+    return Answer(ok, value)
 
 
 def bridge() -> Bridge:

@@ -115,6 +115,10 @@ class Envelope:
     message: Any
     kind: str = "call"
 
+    def __post_init__(self) -> None:
+        if self.kind not in ("call", "cast", "info"):
+            raise ValueError(f"kind must be 'call', 'cast' or 'info', got {self.kind!r}")
+
 
 @dataclass(frozen=True)
 class Answer:

@@ -122,6 +122,19 @@ class Asker(GenServer):
         return await bridge.ask(address, message)
 
 
+class ReturnsLambda(GenServer):
+    def init(self) -> None:
+        """Nothing to keep."""
+
+    def handle_call(self, request: Any, caller: Any) -> Any:
+        return lambda: 1
+
+
+class Lambda(Supervisor):
+    def init(self) -> Any:
+        return [ReturnsLambda.spec(name="lambda")]
+
+
 class GivesUp(Supervisor):
     max_restarts = 0
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -45,6 +47,24 @@ def test_an_actor_that_is_killed_is_restarted() -> None:
         os.kill(actor, signal.SIGKILL)
         assert until(lambda: actors() not in ([], [actor]))
         assert until(lambda: node.call("echo", 2)) == ("echo", 2)
+
+
+def test_what_cannot_be_pickled_is_refused_and_an_answer_comes_all_the_same() -> None:
+    async def body(address: Any) -> None:
+        bridge = apps.Asker.start(host="w1")
+        with pytest.raises(CallExit) as caught:
+            await ops.call(await bridge, (address, lambda: 1))
+        assert "Unsendable" in caught.value.reason.type
+
+    with foundation.start(apps.Lambda, hosts=1) as node:
+        address = node.actor_address("lambda")
+        answer = node.actor_system.ask(address, Envelope("lambda", "lambda"), timedelta(seconds=5))
+        assert not answer.ok
+        assert "Unsendable" in answer.value.type
+        assert node.call("lambda", "lambda")() == 1
+        node.run(body, address)
+    with pytest.raises(ValueError, match="kind"):
+        Envelope("one", "value", "bogus")
 
 
 def test_a_thespian_program_asks_a_server() -> None:
