@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import cyclopts
 
 import foundation
+from foundation.cli.word_index import FILES
 from foundation.errors import FoundationError
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
@@ -49,7 +50,7 @@ def run_app(arguments: list[str] | None = None) -> int:
 @app.command
 def demo(
     *,
-    files: int | None = None,
+    files: int = FILES,
     kills: int = 4,
     hosts: int = 4,
     seed: int | None = None,
@@ -60,8 +61,8 @@ def demo(
     Ends with exit code 0 when the index equals the one of a plain loop, else 1.
 
     Args:
-        files: how many source files; all by default.
-        kills: how many worker hosts get SIGKILL; twice as many servers are made to crash.
+        files: how many source files, evenly chosen; all when there are not that many.
+        kills: how many worker hosts get SIGKILL; twice as many servers are shot too.
         hosts: worker hosts.
         seed: of the moments and the victims.
         as_json: print the score as JSON and nothing else.
@@ -70,7 +71,7 @@ def demo(
     from foundation.cli.progress import make_screen
 
     for name, value, least in (("files", files, 1), ("kills", kills, 0), ("hosts", hosts, 1)):
-        if value is not None and value < least:
+        if value < least:
             raise Usage(f"--{name} must be {least} or more, got {value}")
     seed = int.from_bytes(os.urandom(3), "big") if seed is None else seed
     with make_screen(quiet=as_json) as screen:

@@ -15,7 +15,7 @@ import foundation
 from foundation.cli import word_index
 from foundation.cli.progress import Screen
 from foundation.errors import CallExit, FoundationError, NoProc
-from foundation.otp import cast, registry
+from foundation.otp import cast, exit, registry
 from foundation.runtime.node import Node
 
 STEP = 0.05  # seconds between looks
@@ -29,6 +29,7 @@ class Score:
     files: int = 0
     words: int = 0
     crashes: int = 0
+    exits: int = 0
     host_kills: int = 0
     reader_kills: int = 0
     handed_back: int = 0
@@ -48,7 +49,8 @@ class Score:
 def plan(kills: int, rng: random.Random) -> list[tuple[float, str]]:
     """Return at which part of the work what is shot, in order: mostly hosts and indexers."""
     shots = [(rng.uniform(0.05, 0.9), "host") for _ in range(kills)]
-    shots += [(rng.uniform(0.05, 0.95), "indexer") for _ in range(2 * kills)]
+    for what in ("crash", "exit"):  # by an exception, by an exit signal
+        shots += [(rng.uniform(0.05, 0.9), what) for _ in range(kills)]
     if kills:
         shots.append((rng.uniform(0.2, 0.8), "reader"))
     return sorted(shots)
@@ -58,8 +60,8 @@ class Demo:
     """One run.
 
     Args:
-        files: how many source files; None is all.
-        kills: how many worker hosts to kill; twice as many indexers are crashed.
+        files: how many source files.
+        kills: how many worker hosts to kill; twice as many indexers and the reader are shot too.
         hosts: worker hosts.
         seed: of the moments and the victims.
         screen: shows progress.
@@ -68,7 +70,7 @@ class Demo:
 
     def __init__(
         self,
-        files: int | None,
+        files: int,
         kills: int,
         hosts: int,
         seed: int,
@@ -84,6 +86,7 @@ class Demo:
         self._plain_index = index
         self._score = Score(files=len(self._paths))
         self._shot_at: float | None = None
+        self._victims: set[Any] = set()
 
     def run(self) -> Score:
         """Run the demo and return the score."""
@@ -106,7 +109,6 @@ class Demo:
             self._watch(node)
             score.seconds = time.monotonic() - began
             index = node.call("aggregator", "index", timeout=60)
-            score.handed_back = node.call("reader", "handed back")
         screen.say("Done. Now the same by a plain loop, to compare ...")
         began = time.monotonic()
         plain = self._plain_index(self._paths)
@@ -120,49 +122,84 @@ class Demo:
         while True:
             try:
                 progress = node.call("aggregator", "progress")
-                at_work = len(node.run(_at_work))
+                at_work = node.run(_at_work)
             except (CallExit, NoProc):
                 time.sleep(STEP)
                 continue
             self._recovered(at_work)
-            self._screen.progress(progress.files, len(self._paths), at_work, vars(self._score))
-            self._score.repeats = progress.repeats
+            score = self._score
+            self._screen.progress(progress.files, len(self._paths), len(at_work), vars(score))
+            score.repeats, score.handed_back = progress.repeats, progress.handed_back
             if progress.files == len(self._paths):
                 return
             if time.monotonic() > deadline:
                 raise FoundationError(f"the demo was not done in {LIMIT} s: {progress}")
-            while self._shots and self._shots[0][0] * len(self._paths) <= progress.files:
-                self._shoot(node, self._shots.pop(0)[1])
+            if self._shots and self._shots[0][0] * len(self._paths) <= progress.files:
+                self._shoot(node, self._shots[0][1], at_work)
             time.sleep(STEP)
 
-    def _recovered(self, at_work: int) -> None:
-        if self._shot_at is not None and at_work == self._indexers:
+    def _recovered(self, at_work: list[Any]) -> None:
+        if (
+            self._shot_at is not None
+            and len(at_work) == self._indexers
+            and self._victims.isdisjoint(at_work)
+        ):
             self._score.recoveries.append(time.monotonic() - self._shot_at)
             self._shot_at = None
+            self._victims.clear()
 
-    def _shoot(self, node: Node, what: str) -> None:
+    def _shoot(self, node: Node, what: str, at_work: list[Any]) -> None:
+        """Fire one shot; one that finds no target is kept for the next look."""
+        began = time.monotonic()
         if what == "host":
-            hosts = {a: p for a, p in node.hosts().items() if "/w" in a}
-            if not hosts:
-                return
-            address = self._rng.choice(sorted(hosts))
-            os.kill(hosts[address], signal.SIGKILL)
-            self._score.host_kills += 1
-            self._screen.say(f"  SIGKILL to worker host {address} (pid {hosts[address]})")
+            victims = self._shoot_host(node, at_work)
         elif what == "reader":
-            node.run(_kill, "reader")
-            self._score.reader_kills += 1
-            self._screen.say("  killed the reader")
+            victims = self._shoot_reader(node, at_work)
         else:
-            indexers = node.run(_at_work)
-            if not indexers:
-                return
-            victim = self._rng.choice(indexers)
+            victims = self._shoot_indexer(node, what, at_work)
+        if victims is None:
+            return
+        self._shots.pop(0)
+        self._victims.update(victims)
+        if self._shot_at is None:
+            self._shot_at = began
+
+    def _shoot_host(self, node: Node, at_work: list[Any]) -> list[Any] | None:
+        hosts = {a: p for a, p in node.hosts().items() if "/w" in a}
+        if not hosts:
+            return None
+        address = self._rng.choice(sorted(hosts))
+        try:
+            os.kill(hosts[address], signal.SIGKILL)
+        except ProcessLookupError:
+            return None  # the last shot's victim, whose death has not got around yet
+        self._score.host_kills += 1
+        self._screen.say(f"  SIGKILL to worker host {address} (pid {hosts[address]})")
+        return [pid for pid in at_work if pid.host == address]
+
+    def _shoot_reader(self, node: Node, at_work: list[Any]) -> list[Any] | None:
+        reader = node.whereis("reader")
+        if reader is None:
+            return None
+        node.run(_kill, reader)
+        self._score.reader_kills += 1
+        self._screen.say("  exit signal 'kill' to the reader")
+        return at_work  # the tree is rest_for_one: the indexers start anew with their reader
+
+    def _shoot_indexer(self, node: Node, what: str, at_work: list[Any]) -> list[Any] | None:
+        alive = [pid for pid in at_work if pid not in self._victims]
+        if not alive:
+            return None
+        victim = self._rng.choice(alive)
+        if what == "crash":
             node.run(_crash, victim)
             self._score.crashes += 1
-            self._screen.say(f"  made {victim!r} crash")
-        if self._shot_at is None:
-            self._shot_at = time.monotonic()
+            self._screen.say(f"  an exception in indexer {victim!r}")
+        else:
+            node.run(_kill, victim)
+            self._score.exits += 1
+            self._screen.say(f"  exit signal 'kill' to indexer {victim!r}")
+        return [victim]
 
 
 async def _at_work() -> list[Any]:
@@ -173,21 +210,18 @@ async def _crash(pid: Any) -> None:
     cast(pid, "now")
 
 
-async def _kill(name: str) -> None:
-    from foundation.otp import exit, whereis
-
-    pid = whereis(name)
-    if pid is not None:
-        exit(pid, "kill")
+async def _kill(pid: Any) -> None:
+    exit(pid, "kill")
 
 
 def report(score: Score) -> list[str]:
     """Return what the demo says at the end."""
     lines = [
         f"{score.files} files, {score.words} different words.",
-        f"Survived {score.crashes} crashes of indexers, {score.reader_kills} of the reader and "
-        f"{score.host_kills} SIGKILLs of worker hosts; {score.handed_back} files were handed "
-        f"out again, {score.repeats} came twice and counted once.",
+        f"Survived {score.crashes} exceptions and {score.exits} exit signals in indexers, "
+        f"{score.reader_kills} in the reader, and {score.host_kills} SIGKILLs of worker hosts; "
+        f"{score.handed_back} files were handed out again when their indexer died, "
+        f"{score.repeats} came twice and counted once.",
     ]
     if score.recoveries:
         lines.append(

@@ -78,7 +78,8 @@ class RichScreen(Screen):
         if self._task is None:
             self._task = self._bar.add_task("index", total=total, state="")
         state = (
-            f"{at_work} indexers, {score['crashes'] + score['reader_kills']} crashes, "
+            f"{at_work} indexers, "
+            f"{score['crashes'] + score['exits'] + score['reader_kills']} crashes, "
             f"{score['host_kills']} host kills"
         )
         self._bar.update(self._task, completed=done, state=state)

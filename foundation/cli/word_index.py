@@ -14,9 +14,12 @@ result; when it crashes, everything after it starts anew and indexes from the be
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
 import sysconfig
+import tokenize
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +46,8 @@ from foundation.otp import (
 )
 
 WORD = re.compile(r"[A-Za-z_]{3,}")
+PROSE = {tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
+FILES = 1000  # by default: some ten seconds of work
 BATCH = 4  # files an indexer takes at a time
 CREW, INDEXERS = "crew", "indexers"
 
@@ -57,9 +62,21 @@ def source_files(limit: int | None = None) -> list[str]:
 
 
 def count_words(path: str) -> dict[str, int]:
-    """Count the words of one file."""
+    """Count the words of one file: those of its code apart from those of its prose.
+
+    Returns:
+        How often ``"code:word"`` (names and keywords) and ``"text:word"`` (comments and
+        strings) occur. A file that is no valid Python, as some test data, counts up to there.
+    """
     text = Path(path).read_text(encoding="utf-8", errors="replace")
-    return Counter(word.lower() for word in WORD.findall(text))
+    words: Counter[str] = Counter()
+    with contextlib.suppress(tokenize.TokenError, SyntaxError):
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            if token.type == tokenize.NAME:
+                words["code:" + token.string.lower()] += 1
+            elif token.type in PROSE:
+                words.update("text:" + word.lower() for word in WORD.findall(token.string))
+    return words
 
 
 def plain_index(paths: list[str]) -> dict[str, int]:
@@ -91,12 +108,20 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class HandedBack:
+    """Cast to the aggregator by the reader, which may die: an indexer died with so many files."""
+
+    files: int
+
+
+@dataclass(frozen=True)
 class Progress:
     """How far the aggregator is."""
 
     files: int
     words: int
     repeats: int
+    handed_back: int
 
 
 class Aggregator(GenServer):
@@ -106,6 +131,7 @@ class Aggregator(GenServer):
         self.total: Counter[str] = Counter()
         self.merged: dict[str, None] = {}
         self.repeats = 0
+        self.handed_back = 0
 
     def handle_call(self, request: Any, caller: Caller) -> Any:
         """Merge a file once; answer questions."""
@@ -118,12 +144,19 @@ class Aggregator(GenServer):
                     self.total.update(words)
                 return None
             case "progress":
-                return Progress(len(self.merged), len(self.total), self.repeats)
+                return Progress(
+                    len(self.merged), len(self.total), self.repeats, self.handed_back
+                )
             case "merged":
                 return list(self.merged)
             case "index":
                 return dict(self.total)
         return super().handle_call(request, caller)
+
+    def handle_cast(self, request: Any) -> None:
+        """Count what the reader hands out again."""
+        assert isinstance(request, HandedBack)
+        self.handed_back += request.files
 
 
 class Reader(GenServer):
@@ -134,15 +167,12 @@ class Reader(GenServer):
         done = dict.fromkeys(await call("aggregator", "merged"))
         self.waiting = [path for path in reversed(paths) if path not in done]
         self.given: dict[Pid, dict[str, None]] = {}
-        self.handed_back = 0
 
     def handle_call(self, request: Any, caller: Caller) -> Any:
         """Give the caller some files."""
         match request:
             case Take():
                 return self._give(caller.pid)
-            case "handed back":
-                return self.handed_back
         return super().handle_call(request, caller)
 
     def _give(self, indexer: Pid) -> list[str] | None:
@@ -166,8 +196,8 @@ class Reader(GenServer):
         """An indexer has died: its files are to be done again."""
         if isinstance(message, Down):
             lost = self.given.pop(message.object, {})
-            self.handed_back += len(lost)
             self.waiting.extend(lost)
+            cast("aggregator", HandedBack(len(lost)))
 
 
 class Indexer(GenServer, restart="transient", host="spread"):

@@ -16,7 +16,8 @@ from tests.cli.conftest import Cli, until
 
 
 def test_demo_survives_and_equals(cli: Cli) -> None:
-    code, out, err = cli.run("demo", "--files", "150", "--kills", "2", "--hosts", "2", "--seed", "7")
+    options = ("--files", "150", "--kills", "2", "--hosts", "2", "--seed", "7")
+    code, out, err = cli.run("demo", *options)
     assert code == 0, err
     assert "The index EQUALS" in out
     assert "2 SIGKILLs of worker hosts" in out
@@ -72,7 +73,7 @@ def test_ctrl_c_during_the_demo_leaves_nothing(cli: Cli) -> None:
 def test_the_plan_is_the_same_for_a_seed() -> None:
     assert plan(4, random.Random(1)) == plan(4, random.Random(1))
     kinds = [what for _, what in plan(4, random.Random(1))]
-    assert sorted(kinds) == ["host"] * 4 + ["indexer"] * 8 + ["reader"]
+    assert sorted(kinds) == ["crash"] * 4 + ["exit"] * 4 + ["host"] * 4 + ["reader"]
     assert plan(0, random.Random(1)) == []
 
 
@@ -80,7 +81,7 @@ def test_source_files_are_real_and_deterministic() -> None:
     files = word_index.source_files(50)
     assert len(files) == 50
     assert files == word_index.source_files(50)
-    assert word_index.plain_index(files)["import"] > 20
+    assert word_index.plain_index(files)["code:import"] > 20
 
 
 @pytest.mark.parametrize("option", ["--files", "--hosts"])
