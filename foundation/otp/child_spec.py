@@ -52,9 +52,13 @@ class ChildSpec:
             value = math.inf if self.type == "supervisor" else 5.0
             object.__setattr__(self, "shutdown", value)
         _check_start(self.start)
-        _one_of("restart", self.restart, RESTARTS)
-        _one_of("type", self.type, TYPES)
-        _one_of("isolation", self.isolation, (None, "host"))
+        # Specs are made by the ten thousand: no call for what is right.
+        if self.restart not in RESTARTS:
+            _one_of("restart", self.restart, RESTARTS)
+        if self.type not in TYPES:
+            _one_of("type", self.type, TYPES)
+        if self.isolation is not None:
+            _one_of("isolation", self.isolation, (None, "host"))
         if type(self.significant) is not bool:
             _refuse("significant", "True or False", self.significant)
         if self.significant and self.restart == "permanent":
@@ -62,7 +66,8 @@ class ChildSpec:
                 f"child {self.id!r} is significant and permanent, a bad_combination: "
                 "a permanent child is always restarted; use transient or temporary"
             )
-        _check_seconds(self.shutdown)
+        if self.shutdown != 5.0:
+            _check_seconds(self.shutdown)
         if self.host is not None and not isinstance(self.host, str):
             _refuse("host", "None, 'spread' or a host's name", self.host)
         if self.timeout is not None and not _positive(self.timeout):
@@ -71,7 +76,7 @@ class ChildSpec:
 
 def make_spec(target: Any, args: tuple[Any, ...], options: dict[str, Any]) -> ChildSpec:
     """Return a spec of *target*; options that are no fields of ``ChildSpec`` go to ``init``."""
-    fields = {k: options.pop(k) for k in _FIELDS if k in options}
+    fields = {k: options.pop(k) for k in _FIELDS if k in options} if options else {}
     if fields.get("id") is None:
         name = fields.get("name")
         fields["id"] = target if name is None else name
