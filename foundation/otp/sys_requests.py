@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from foundation.errors import Exit
 from foundation.kernel.codec import register
 from foundation.kernel.process import Caller
-from foundation.kernel.values import reason_of
+from foundation.kernel.values import Crash
 from foundation.otp.debug import Debug, debug_of
 
 if TYPE_CHECKING:
@@ -45,11 +45,9 @@ def serve(process: ServerProcess, caller: Caller) -> None:
         return
     try:
         value = HANDLERS[request.op](process, *request.args)
-        if caller.sink is not None:
-            value = kernel.isolate(value)
+        kernel.answer(caller, True, value if caller.sink is None else kernel.isolate(value))
     except (Exception, Exit) as error:
-        value = SysFailed(reason_of(error))
-    kernel.answer(caller, True, value)
+        kernel.answer(caller, True, SysFailed(Crash.from_exception(error)))
 
 
 def _get_state(process: ServerProcess) -> dict[str, Any]:

@@ -13,8 +13,10 @@ from foundation.otp import (
     CallTimeout,
     Crash,
     Down,
+    NoConnection,
     NoProc,
     NoReply,
+    Pid,
     Reply,
     Stop,
     call,
@@ -235,6 +237,18 @@ def test_gs_29_calling_oneself(run):
                     return error.reason
 
             assert await call(pid, handler) == "calling_self"
+
+    run(body)
+
+
+def test_gs_30_a_host_that_cannot_be_reached(run):
+    async def body():
+        for server in (Pid("nowhere/host", 1, 7), Pid(me().host, me().incarnation + 1, 7)):
+            with pytest.raises((NoConnection, NoProc)) as caught:
+                await call(server, "count", timeout=None)
+            assert caught.value.server == server
+        assert type(caught.value) is NoProc
+        cast(Pid("nowhere/host", 1, 7), "lost")
 
     run(body)
 

@@ -138,6 +138,25 @@ def test_gs_65_what_cannot_be_copied_is_shown_as_text(run):
     run(body)
 
 
+def test_gs_65_a_state_that_cannot_travel_is_an_error_only(run):
+    async def body():
+        pid = await Doer.start_link()
+
+        def close_over(server, caller):
+            made = threading.Lock()
+            server.function = lambda: made
+
+        await call(pid, close_over)
+        if run.name == "processes":
+            with pytest.raises(SysError, match="cannot be sent"):
+                await sys.get_state(pid)
+        else:
+            assert callable((await sys.get_state(pid))["function"])
+        assert await call(pid, "count") == 1
+
+    run(body)
+
+
 def test_gs_65_replace_state(run):
     async def body():
         pid = await Doer.start_link()
