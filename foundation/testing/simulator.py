@@ -23,14 +23,17 @@ Example::
 
 from __future__ import annotations
 
+import contextlib
 import random
+import signal
+import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 from foundation.kernel.kernel import Kernel
 from foundation.kernel.process import FunctionProcess, Process
-from foundation.kernel.values import Crash, Pid
+from foundation.kernel.values import Pid
 from foundation.otp.kernel_setup import install
 from foundation.runtime.driver import AsyncioDriver
 from foundation.runtime.placement import HostPlacer
@@ -46,7 +49,6 @@ class SimKernel(Kernel):
     """A kernel whose processes start late, when the simulation says so."""
 
     start_delay: Callable[[], float] = staticmethod(lambda: 0.0)
-    interrupted: Callable[[], None] = staticmethod(lambda: None)
 
     def ready(self, process: Process) -> None:
         """Put *process* into the run queue; a new one after its start delay."""
@@ -58,12 +60,6 @@ class SimKernel(Kernel):
                 self.driver.call_later(delay, lambda: super(SimKernel, self).ready(process))
                 return
         super().ready(process)
-
-    def die(self, process: Process, reason: Any) -> None:
-        """End *process*; Ctrl-C, which struck it by chance, goes on to the test."""
-        if type(reason) is Crash and reason.type == "KeyboardInterrupt":
-            self.interrupted()
-        super().die(process, reason)
 
 
 class SimHost:
@@ -103,7 +99,6 @@ class SimHost:
             pick=lambda ready: simulation.pick(self, ready),
         )
         kernel.start_delay = simulation.draw_start_delay
-        kernel.interrupted = simulation.interrupt
         kernel.placer = HostPlacer(cast(Any, self))
         install(kernel)
         self.kernel = kernel
@@ -209,8 +204,9 @@ class Simulation:
         running = Body(body, args, lambda: set_done(done))
         self._bodies.append(running)
         try:
-            running.start(self.host(host).kernel)
-            self.loop.run_until_complete(done)
+            with interruptible(self.interrupt):
+                running.start(self.host(host).kernel)
+                self.loop.run_until_complete(done)
             self._raise_errors()
             return running.result()
         except BaseException as error:
@@ -431,6 +427,28 @@ class Simulation:
 
 def _raise_interrupt() -> None:
     raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def interruptible(interrupt: Callable[[], None]) -> Iterator[None]:
+    """Have the first Ctrl-C call *interrupt* instead of striking whatever callback runs.
+
+    There it would be that process's crash. A second one strikes as usual.
+    """
+
+    def on_signal(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        interrupt()
+
+    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not usual or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def simulate(body: Callable[..., Any], *args: Any, seed: int = 0, **options: Any) -> Any:

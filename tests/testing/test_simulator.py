@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from foundation.kernel.ops import (
     send,
     spawn,
     spawn_link,
+    spawn_monitor,
     trap_exit,
     whereis,
 )
@@ -402,9 +404,9 @@ def test_registering_works_in_the_first_host():
     simulate(_registered)
 
 
-def test_an_interrupt_that_strikes_a_server_ends_the_test():
+def test_ctrl_c_ends_the_test_and_is_no_crash_of_a_server():
     def server():
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
     async def body():
         spawn(server)
@@ -412,3 +414,16 @@ def test_an_interrupt_that_strikes_a_server_ends_the_test():
 
     with pytest.raises(KeyboardInterrupt):
         simulate(body)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_keyboard_interrupt_that_a_server_raises_is_its_crash():
+    def server():
+        raise KeyboardInterrupt
+
+    async def body():
+        pid, ref = spawn_monitor(server)
+        down = await receive()
+        assert (down.ref, down.reason.type) == (ref, "KeyboardInterrupt")
+
+    simulate(body)
