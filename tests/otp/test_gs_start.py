@@ -166,8 +166,8 @@ def test_gs_08_raising_in_init_fails_the_start(run):
         with pytest.raises(StartError) as caught:
             await Doer.start(me(), lambda s: raiser(Exit("mine")))
         assert caught.value.reason == "mine"
-        with pytest.raises(StartError, match="Interrupt"):
-            await Doer.start(me(), lambda s: raiser(KeyboardInterrupt()))
+        with pytest.raises(StartError, match="SystemExit"):
+            await Doer.start(me(), lambda s: raiser(SystemExit()))
         with pytest.raises(StartError, match="argument"):
             await Doer.start(1, 2, 3, 4, 5)
         assert await nothing()

@@ -499,6 +499,6 @@ def test_task_exit_of_itself(run):
             exit(me(), "left")
 
         assert await Task.run(leave).yield_() == Exited("left")
-        assert await Task.run(lambda: raiser(KeyboardInterrupt())).yield_()
+        assert await Task.run(lambda: raiser(SystemExit())).yield_()
 
     run(body)
