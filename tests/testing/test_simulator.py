@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -156,7 +157,7 @@ def test_the_same_seed_gives_the_same_trace_in_another_interpreter():
     for hash_seed in ("1", "2"):
         done = subprocess.run(
             [sys.executable, "-c", _TRACE_PROGRAM],
-            env={"PYTHONHASHSEED": hash_seed},
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
             capture_output=True,
             text=True,
             check=True,
