@@ -9,12 +9,17 @@ Invariants:
     K3  A process that dies frees its names first, then fails its callers, then tells its
         links and monitors; each of them exactly once, all with the same reason.
     K4  Each call is answered once: by its reply, its server's death, or its timeout.
+
+A call to an idle server of the same host is *handed over*: the server runs at once, on top of the
+caller, who need not park for the reply. It is a slice like any other, only not from the queue;
+``max_hand_overs`` in one slice of the caller keep that fair.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any
 
 from foundation.errors import CallingSelf, NoProc
@@ -39,6 +44,19 @@ from foundation.kernel.timers import Timers
 from foundation.kernel.values import Alias, Pid, Ref, reason_of
 
 
+class HandedOver:
+    """Takes the reply to a call that was handed over."""
+
+    __slots__ = ("outcome",)
+
+    def __init__(self) -> None:
+        self.outcome: tuple[bool, Any] = (True, None)
+
+    def resolve(self, token: Any, ok: bool, value: Any) -> None:
+        """Keep the reply for the caller, who takes it at once."""
+        self.outcome = (ok, value)
+
+
 class Kernel:
     """Processes, run queue, names, timers of one host.
 
@@ -50,6 +68,7 @@ class Kernel:
             who measured and whose servers never change a message.
         budget: messages a process may handle in one slice.
         max_slices: slices in one turn of the loop.
+        max_hand_overs: calls handed over in one slice.
         pick: for the simulator: chooses the index of the next process, given the ready ones;
             None is first come, first served.
     """
@@ -63,6 +82,7 @@ class Kernel:
         share_messages: bool = False,
         budget: int = 200,
         max_slices: int = 100,
+        max_hand_overs: int = 50,
         pick: Callable[[deque[Process]], int] | None = None,
     ) -> None:
         self.address = address
@@ -75,6 +95,10 @@ class Kernel:
         self.stepping: Process | None = None  # whose coroutine is on the stack now
         self.running: Process | None = None  # whose slice it is
         self.slices = 0  # how many slices have been run, for the watchdog
+        self.hand_overs = 0  # how many calls may still be handed over in this slice
+        self._max_hand_overs = max_hand_overs
+        self.handed_over = HandedOver()
+        self._aside = copy_context()  # what is handed over runs in it, not in its caller's
         self.timers = Timers(self)
         self.names = Names(self)
         self.signals = Signals(self)
@@ -112,6 +136,7 @@ class Kernel:
         runq = self._runq
         pick = self._pick
         slices = self._max_slices
+        hand_overs = self._max_hand_overs
         try:
             while runq and slices:
                 slices -= 1
@@ -121,6 +146,7 @@ class Kernel:
                 process.queued = False
                 if process.state != "dead":
                     self.slices += 1
+                    self.hand_overs = hand_overs
                     self.running = process
                     CURRENT.set(process)
                     process.run()
@@ -334,6 +360,31 @@ class Kernel:
             process.parked_message()
         return caller
 
+    def hand_over(self, process: Process, server: Any, request: Any) -> Caller | None:
+        """Let an idle server of this host take a call of *process* at once.
+
+        *process* is on the stack. The caller that is returned is ``done`` when the server has
+        replied (or failed), with the reply in ``handed_over``; otherwise *process* waits for it.
+        None: it cannot be done, make a ``request``.
+        """
+        pid: Any = server if type(server) is Pid else self.resolve(server)
+        target = self.procs.get(pid)
+        if target is None or not target.idle or not target.serves or self.running is not process:
+            return None
+        caller = Caller(self.handed_over, process.pid, target, self.isolate(request))
+        self.hand_overs -= 1
+        self.slices += 1
+        target.idle = False
+        target.mailbox.append(caller)
+        self.running = target
+        try:
+            self._aside.run(_run_slice, target)
+        finally:
+            self.running = process
+        if not caller.done:
+            caller.sink = process
+        return caller
+
     def answer(self, caller: Caller, ok: bool, value: Any) -> None:
         """Answer *caller* once (K4); *value* is isolated already. For ``ok=False``: a reason.
 
@@ -395,6 +446,11 @@ class Kernel:
             self.fail_callers(process, "noconnection")
         for caller in calls:
             self.answer(caller, False, "noconnection")
+
+
+def _run_slice(process: Process) -> None:
+    CURRENT.set(process)
+    process.run()
 
 
 __all__ = ["CAST", "INFO", "UNSET", "FunctionProcess", "Kernel"]

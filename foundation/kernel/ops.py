@@ -107,7 +107,7 @@ def call(server: Any, request: Any, *, timeout: float | None = 5.0) -> Coroutine
         BlockingCall: at once, when called from a plain ``def`` handler.
         NoProc, CallingSelf, CallTimeout, NoConnection, CallExit: see ``foundation.errors``.
     """
-    process = current()
+    process = CURRENT.get() or current()
     if process.coro is None and process.kernel.running is process:
         raise BlockingCall(
             f"call({server!r}, ...) was made in a plain `def` callback of {process!r}, which "
@@ -135,19 +135,33 @@ async def _call(
     kernel = process.kernel
     if kernel.stepping is not process:
         return await call_from_task(kernel, process.pid, server, request, timeout, system)
-    token = kernel.request(process, process.pid, server, request, system)
+    token = None
+    if kernel.hand_overs and not system:
+        token = kernel.hand_over(process, server, request)
+        if token is not None and token.done and process.exiting is UNSET:
+            ok, value = kernel.handed_over.outcome
+            if ok:
+                return value
+            _explain(value, server, request, timeout)
+            raise value
+    if token is None:
+        token = kernel.request(process, process.pid, server, request, system)
     process.waiting = token
     if timeout is not None:
         process.set_deadline(kernel.driver.now() + timeout)
     try:
         return await park(token)
     except CallExit as error:
-        error.server, error.request, error.timeout = server, request, timeout
-        error.args = (error.reason, server, request, timeout)
+        _explain(error, server, request, timeout)
         raise
     finally:
         if token.ref:
             kernel.remote.forget_call(token)
+
+
+def _explain(error: CallExit, server: Any, request: Any, timeout: float | None) -> None:
+    error.server, error.request, error.timeout = server, request, timeout
+    error.args = (error.reason, server, request, timeout)
 
 
 class FutureSink:
@@ -188,8 +202,7 @@ async def call_from_task(
     try:
         return await future
     except CallExit as error:
-        error.server, error.request, error.timeout = server, request, timeout
-        error.args = (error.reason, server, request, timeout)
+        _explain(error, server, request, timeout)
         raise
     finally:
         if handle is not None:

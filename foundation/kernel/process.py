@@ -128,6 +128,7 @@ class Process:
     )
 
     kind: ClassVar[str] = "process"
+    serves: ClassVar[bool] = False  # calls may be handed over to it (``Kernel.hand_over``)
 
     def __init__(self, kernel: Kernel, pid: Pid, parent: Pid | None) -> None:
         self.kernel = kernel
@@ -235,7 +236,10 @@ class Process:
             self.context = copy_context()
             self.context.run(CURRENT.set, self)
         self.outcome = (True, None)
-        self.step()
+        if self.kernel.stepping is None:
+            self.step()
+        elif not self.queued:  # handed over: two coroutines cannot be stepped at a time
+            self.kernel.ready(self)
 
     def step(self) -> None:
         """Resume the coroutine with ``outcome`` until it parks or ends."""

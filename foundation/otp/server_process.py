@@ -44,6 +44,7 @@ class ServerProcess(Process):
     )
 
     kind = "server"
+    serves = True
 
     def __init__(
         self, kernel: Kernel, pid: Pid, parent: Pid | None, payload: tuple[Any, ...]

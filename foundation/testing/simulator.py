@@ -96,6 +96,7 @@ class SimHost:
             # Long slices hide interleavings, short ones hide what happens within one slice.
             budget=rng.choice((1, 3, 200)),
             max_slices=rng.choice((1, 5, 100)),
+            max_hand_overs=rng.choice((0, 1, 50)),
             pick=lambda ready: simulation.pick(self, ready),
         )
         kernel.start_delay = simulation.draw_start_delay
