@@ -13,9 +13,14 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(PY) -m pytest -m "not soak" -q
 
+# Long runs: the whole of Thespian's own suite on our transport, chaos with full numbers, many
+# seeds, and the OTP tests on Thespian's stock transport.
 soak: $(STAMP)
-	$(PY) -m pytest -m "soak" --timeout=3600
-	FOUNDATION_SEEDS=2000 $(PY) -m pytest property_tests --timeout=3600
+	$(PY) -m pytest -m soak --timeout=3600
+	$(PY) -m pytest tests/kernel tests/otp tests/testing --foundation-drivers=simulator --foundation-seed=random
+	FOUNDATION_TEST_STOCK=1 $(PY) -W ignore -m pytest tests/kernel tests/otp \
+		--foundation-drivers=processes -W ignore::RuntimeWarning -W ignore::ResourceWarning \
+		-W ignore::pytest.PytestUnraisableExceptionWarning
 
 bench: $(STAMP)
 	$(PY) -m benchmarks

@@ -2,12 +2,14 @@
 
 One node serves all tests of a session. A body's ``start`` and ``start_link`` without ``host=``
 go to worker host ``w1``, so that calls, links and monitors cross operating-system processes;
-``spawn`` stays beside the body.
+``spawn`` stays beside the body. With ``FOUNDATION_TEST_STOCK`` in the environment the node runs
+on Thespian's own transport.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -75,7 +77,13 @@ class SharedNode:
             sys_path=(root, *sys.path), installers=(*INSTALLERS, _INSTALL), log_level=50
         )
         self._application = Application(
-            (), NodeOptions("test", hosts=hosts, host_options=options)
+            (),
+            NodeOptions(
+                "test",
+                hosts=hosts,
+                stock=bool(os.environ.get("FOUNDATION_TEST_STOCK")),
+                host_options=options,
+            ),
         )
         self._hosts = tuple(f"w{n + 1}" for n in range(hosts))
         self.node: Node = self._application.open()
