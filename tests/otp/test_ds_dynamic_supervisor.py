@@ -125,7 +125,7 @@ def test_ds_02_children_that_are_starting_count(run):
     async def body():
         sup = await dynamic(max_children=2)
         for label in "ab":
-            spawn(_start, sup, Slow.spec(me(), label, start=0.05))
+            spawn(_start, sup, Slow.spec(me(), label, start=0.3))
         await events(2)
         with pytest.raises(MaxChildren):
             await start_child(sup, probe("c"))
