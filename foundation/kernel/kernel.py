@@ -374,11 +374,9 @@ class Kernel:
         caller = Caller(self.handed_over, process.pid, target, self.isolate(request))
         self.hand_overs -= 1
         self.slices += 1
-        target.idle = False
-        target.mailbox.append(caller)
         self.running = target
         try:
-            self._aside.run(_run_slice, target)
+            self._aside.run(target.serve, caller)
         finally:
             self.running = process
         if not caller.done:
@@ -446,11 +444,6 @@ class Kernel:
             self.fail_callers(process, "noconnection")
         for caller in calls:
             self.answer(caller, False, "noconnection")
-
-
-def _run_slice(process: Process) -> None:
-    CURRENT.set(process)
-    process.run()
 
 
 __all__ = ["CAST", "INFO", "UNSET", "FunctionProcess", "Kernel"]

@@ -170,6 +170,10 @@ class Process:
         """Run one slice: resume the coroutine, then take messages."""
         raise NotImplementedError
 
+    def serve(self, caller: Caller) -> None:
+        """Take a call that is handed over, if it ``serves``; it is idle."""
+        raise NotImplementedError
+
     def finished(self, value: Any) -> None:
         """Take the result of a coroutine that ran to its end."""
         raise NotImplementedError

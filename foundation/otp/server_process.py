@@ -17,11 +17,22 @@ from collections import deque
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from foundation.errors import Exit
+from foundation.kernel.isolation import ATOMS
 from foundation.kernel.peer import register_kind
-from foundation.kernel.process import CAST, INFO, SYS, UNSET, Caller, Killed, Process, Receive
+from foundation.kernel.process import (
+    CAST,
+    CURRENT,
+    INFO,
+    SYS,
+    UNSET,
+    Caller,
+    Killed,
+    Process,
+    Receive,
+)
 from foundation.kernel.reports import CrashReport
 from foundation.kernel.values import TIMEOUT, BadReturn, ExitMsg, Pid, is_clean, reason_of
+from foundation.otp.describe import state_of, text
 from foundation.otp.results import IGNORED, Fail, Ignore, NoReply, Reply, Stop
 
 if TYPE_CHECKING:
@@ -94,7 +105,7 @@ class ServerProcess(Process):
         elif type(result) is Stop:
             self._init_failed(result.reason)
         else:
-            self._init_failed(BadReturn(_text(result), "init"))
+            self._init_failed(BadReturn(text(result), "init"))
 
     def _init_failed(self, reason: Any) -> None:
         self._report(reason)
@@ -158,6 +169,34 @@ class ServerProcess(Process):
                 budget -= 1
                 if not budget:
                     break
+        self._rest()
+
+    def serve(self, caller: Caller) -> None:
+        """Run the slice of one call that is handed over: what ``run`` does with it, faster."""
+        CURRENT.set(self)
+        self.idle = False
+        if self.debug is not None:
+            self.mailbox.append(caller)
+            self.run()
+            return
+        self.current = caller
+        self.callback = "handle_call"
+        self.idle_timeout = self.deadline = None
+        try:
+            result = self.server.handle_call(caller.request, caller)
+        except BaseException as error:
+            self.crashed(error)
+            return
+        kind = type(result)
+        if kind in ATOMS and not caller.done:
+            caller.done = True
+            caller.sink.outcome = (True, result)
+        elif kind not in SPECIAL:
+            self._reply(caller, result)
+        else:
+            self._returned(result)
+        if self.exiting is not UNSET and self.coro is None:
+            self.kernel.die(self, self.exiting)
         self._rest()
 
     def _rest(self) -> None:
@@ -270,7 +309,7 @@ class ServerProcess(Process):
             if self.state == "running":
                 self._options(result)
         else:
-            self.stop(BadReturn(_text(result), self.callback))
+            self.stop(BadReturn(text(result), self.callback))
 
     def _defer(self, caller: Caller) -> None:
         if self.deferred is None:
@@ -443,8 +482,8 @@ class ServerProcess(Process):
         if item is None:
             return ""
         if type(item) is Caller:
-            return f"call {_text(item.request)}"
-        return f"{'cast' if item[0] == CAST else 'info'} {_text(item[1])}"
+            return f"call {text(item.request)}"
+        return f"{'cast' if item[0] == CAST else 'info'} {text(item[1])}"
 
     def describe_class(self) -> str:
         """Name the server's class."""
@@ -456,30 +495,9 @@ class ServerProcess(Process):
         if self.server is None:
             return ""
         try:
-            return _text(self.server.format_status(state_of(self.server)))
+            return text(self.server.format_status(state_of(self.server)))
         except Exception as error:
             return f"<format_status failed: {error!r}>"
 
 
-def state_of(server: Any) -> dict[str, Any]:
-    """Return the attributes of a server, which are its state."""
-    state = dict(getattr(server, "__dict__", ()))
-    for cls in type(server).__mro__:
-        slots = vars(cls).get("__slots__", ())
-        for name in (slots,) if isinstance(slots, str) else slots:
-            if name not in ("__dict__", "__weakref__") and hasattr(server, name):
-                state[name] = getattr(server, name)
-    return state
-
-
-def _text(value: Any, limit: int = 500) -> str:
-    try:
-        text = repr(value)
-    except Exception:
-        text = f"<unprintable {type(value).__name__}>"
-    return text if len(text) <= limit else text[: limit - 3] + "..."
-
-
 register_kind(ServerProcess)
-
-__all__ = ["Exit", "ServerProcess", "state_of"]

@@ -51,7 +51,7 @@ def serve(process: ServerProcess, caller: Caller) -> None:
 
 
 def _get_state(process: ServerProcess) -> dict[str, Any]:
-    from foundation.otp.server_process import state_of
+    from foundation.otp.describe import state_of
 
     return {name: _shown(process, value) for name, value in state_of(process.server).items()}
 
@@ -65,7 +65,7 @@ def _shown(process: ServerProcess, value: Any) -> Any:
 
 
 def _replace_state(process: ServerProcess, function: Callable[[Any], Any]) -> dict[str, Any]:
-    from foundation.otp.server_process import state_of
+    from foundation.otp.describe import state_of
 
     new = function({k: _own(process, v) for k, v in state_of(process.server).items()})
     if type(new) is not dict or not all(type(name) is str for name in new):
@@ -89,7 +89,7 @@ def _own(process: ServerProcess, value: Any) -> Any:
 
 def set_state(server: Any, state: dict[str, Any]) -> None:
     """Make *state* the attributes of *server*."""
-    from foundation.otp.server_process import state_of
+    from foundation.otp.describe import state_of
 
     for name in state_of(server):
         if name not in state:
@@ -100,7 +100,7 @@ def set_state(server: Any, state: dict[str, Any]) -> None:
 
 def _get_status(process: ServerProcess) -> dict[str, Any]:
     from foundation.kernel.ops import describe
-    from foundation.otp.server_process import state_of
+    from foundation.otp.describe import state_of
 
     status = describe(process)
     debug = process.debug
@@ -113,7 +113,7 @@ def _get_status(process: ServerProcess) -> dict[str, Any]:
 
 
 def _migrate(process: ServerProcess, old_version: Any, extra: Any) -> None:
-    from foundation.otp.server_process import state_of
+    from foundation.otp.describe import state_of
 
     if process.debug is None or not process.debug.suspended:
         raise RuntimeError("a server migrates while it is suspended: await sys.suspend(server)")
