@@ -24,6 +24,7 @@ from foundation.errors import (
     ChildRunning,
     Exit,
     FoundationError,
+    HostUnavailable,
     InvalidChildSpec,
     MaxChildren,
     NameTaken,
@@ -92,6 +93,7 @@ from foundation.otp.supervisor import Supervisor
 from foundation.otp.task import Exited, Result, Task
 from foundation.otp.task_stream import TaskStream
 from foundation.otp.task_supervisor import TaskSupervisor
+from foundation.otp.thespian_actor import ThespianActor
 from foundation.otp.via import Via, via
 
 _R = TypeVar("_R")
@@ -142,6 +144,7 @@ __all__ = [
     "Fail",
     "FoundationError",
     "GenServer",
+    "HostUnavailable",
     "Ignore",
     "Ignored",
     "InvalidChildSpec",
@@ -172,6 +175,7 @@ __all__ = [
     "Task",
     "TaskStream",
     "TaskSupervisor",
+    "ThespianActor",
     "Timer",
     "UnknownRegistry",
     "Unsendable",

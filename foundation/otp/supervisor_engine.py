@@ -12,7 +12,7 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import CoroutineType
 from typing import Any
 
@@ -148,8 +148,12 @@ class Engine(GenServer):
     async def plan(self, cls: Any, args: Any, kwargs: Any) -> Any:
         """Return what the ``init`` of the user's class *cls* returns."""
         self.module = cls.__qualname__
-        result = cls().init(*args, **kwargs)
-        return await result if type(result) is CoroutineType else result
+        user = cls()
+        result = user.init(*args, **kwargs)
+        if type(result) is CoroutineType:
+            result = await result
+        self.chosen = dict(vars(user))
+        return result
 
     def tell_end(self, spec: ChildSpec, pid: Pid, reason: Any) -> Any:
         """Tell the log of the end of a child, and of a lost host once.
@@ -209,7 +213,8 @@ class SupervisorEngine(Engine):
             if type(plan) is Ignore:
                 return plan
             if type(plan) is list:
-                plan = (cls.flags(), plan)
+                names = {field.name for field in fields(SupFlags)}
+                plan = (cls.flags(**{k: v for k, v in self.chosen.items() if k in names}), plan)
             if type(plan) is not tuple or len(plan) != 2 or type(plan[0]) is not SupFlags:
                 return Stop(BadReturn(repr(plan)[:300], f"{self.module}.init"))
             self.flags = plan[0]
