@@ -307,6 +307,17 @@ class Process:
 
     # Receiving (function bodies; servers use handle_info)
 
+    def accepts(self, token: Receive, message: Any) -> bool:
+        """Whether the parked ``receive`` takes *message*; it gets what its *match* raises."""
+        if token.match is None:
+            return True
+        assert self.context is not None
+        try:
+            return bool(self.context.run(token.match, message))
+        except BaseException as error:  # not to be raised to the sender, who calls this
+            self.resolve(token, False, error)
+            return False
+
     def take(self, match: Callable[[Any], bool] | None) -> Any:
         """Remove and return the first user message that *match* accepts, else UNSET."""
         mailbox = self.mailbox
@@ -365,7 +376,13 @@ class FunctionProcess(Process):
             self.begin()
         token = self.waiting
         if isinstance(token, Receive) and self.outcome is UNSET:
-            message = self.take(token.match)
+            try:
+                message = self.take(token.match)
+            except BaseException as error:  # of *match*
+                message = UNSET
+                self.waiting = None
+                self.deadline = None
+                self.outcome = (False, error)
             if message is not UNSET:
                 self.waiting = None
                 self.deadline = None

@@ -348,18 +348,16 @@ class ServerProcess(Process):
         """Let through what does not wait: the message of a ``receive``, system requests, and
         the parent's exit.
         """
-        item = self.mailbox[-1]
+        item, token = self.mailbox[-1], self.waiting
         if type(item) is Caller:
             return
         kind, message = item
         if self._overtakes(item):
             self.mailbox.pop()
             self._make_urgent(item)
-        elif type(self.waiting) is Receive and kind != SYS:
-            match = self.waiting.match
-            if match is None or match(message):
-                self.mailbox.pop()
-                self.resolve(self.waiting, True, message)
+        elif type(token) is Receive and kind != SYS and self.accepts(token, message):
+            self.mailbox.pop()
+            self.resolve(token, True, message)
 
     def _parked(self) -> None:
         """A callback has just parked: what came before and does not wait is served now."""

@@ -307,6 +307,22 @@ def test_proc_10_an_awaited_reply_leaves_the_mailbox_alone(run):
     run(body)
 
 
+def test_proc_10_a_match_that_raises_fails_who_receives(run):
+    async def taker(dest):
+        try:
+            await receive(lambda message: message["key"])
+        except TypeError:
+            send(dest, ("failed", await receive()))
+
+    async def body():
+        pid = spawn_link(taker, me())
+        await asyncio.sleep(0.005)
+        send(pid, 5)  # neither the sender nor the host is harmed, and the message stays
+        assert await receive(timeout=5) == ("failed", 5)
+
+    run(body)
+
+
 @pytest.mark.parametrize("how", ["crash", "exit"])
 def test_proc_13_everyone_sees_the_same_reason(run, how):
     async def body():

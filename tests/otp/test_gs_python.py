@@ -251,6 +251,23 @@ def test_gs_python_a_killed_server_closes_what_it_awaits(run):
     run(body)
 
 
+def test_gs_python_a_match_that_raises_crashes_the_server_not_the_sender(run):
+    async def work(server):
+        await receive(lambda message: message["key"])
+
+    async def body():
+        trap_exit()
+        pid = await Doer.start_link(me())
+        cast(pid, work)
+        await asyncio.sleep(0.005)
+        send(pid, 5)
+        (terminated,) = await events(1)
+        assert terminated[0] == "terminate"
+        assert (await ends(pid)).type == "TypeError"
+
+    run(body)
+
+
 def test_gs_python_a_callback_that_is_cancelled_crashes_the_server(run):
     async def work(server, caller):
         asyncio.current_task().cancel()
