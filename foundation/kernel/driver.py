@@ -41,5 +41,11 @@ class Driver(Protocol):
     def leave_task(self, process: Any) -> None:
         """Called after the step."""
 
+    def unwind(self, process: Any, coro: Any) -> None:
+        """End *coro*, a callback of *process* that awaits and will never go on.
+
+        Its ``finally`` blocks run; those that await go on later, without the process.
+        """
+
     def new_future(self) -> Any:
         """Return a future of the surrounding loop, for calls made from foreign tasks."""

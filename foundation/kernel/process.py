@@ -304,6 +304,8 @@ class Process:
         if self.waiting is future:
             # The future itself raises or returns when the coroutine goes on.
             self.resolve(future, True, None)
+        elif not future.cancelled():
+            future.exception()  # looked at, since nobody else will: asyncio would complain
 
     # Receiving (function bodies; servers use handle_info)
 

@@ -187,15 +187,7 @@ class Signals:
         coro, process.coro = process.coro, None
         if coro is None or process is self._kernel.stepping:
             return
-        try:
-            if process.context is not None:
-                process.context.run(coro.close)
-        except BaseException as error:
-            from foundation.kernel.reports import Notice
-
-            self._kernel.driver.report(
-                Notice("warning", f"{process!r} raised {error!r} while it was being closed")
-            )
+        self._kernel.driver.unwind(process, coro)
 
     def _tell(self) -> None:
         self._telling = True

@@ -12,7 +12,6 @@ Invariants:
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
@@ -405,9 +404,8 @@ class ServerProcess(Process):
         self.outcome = UNSET
         if getattr(token, "_asyncio_future_blocking", None) is not None:
             token.cancel()
-        if coro is not None and self.context is not None:
-            with contextlib.suppress(BaseException):
-                self.context.run(coro.close)
+        if coro is not None:
+            self.kernel.driver.unwind(self, coro)
 
     # Ending
 

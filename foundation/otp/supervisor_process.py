@@ -91,7 +91,8 @@ async def start_child(
     target, args, kwargs = spec.start
     process_class = getattr(target, "__process_class__", None)
     what = f"child {spec.id!r}"
-    isolate = current().kernel.isolate
+    process = current()
+    isolate = process.kernel.isolate
     args, kwargs = isolate((*extra, *args)), isolate(kwargs)
     try:
         if process_class is None:
@@ -107,11 +108,13 @@ async def start_child(
             what=what,
             started=started,
         )
-    except (StartError, GeneratorExit, Killed):
+    except (StartError, Killed):
         raise
     except CallExit as error:
         raise StartError(error.reason, what) from error
     except BaseException as error:
+        if process.coro is None:
+            raise  # this supervisor is being interrupted, which is no failure of the child
         raise StartError(reason_of(error), what) from error
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from foundation.runtime.task import ProcessTask
+from foundation.runtime.unwinding import Unwinding
 
 _enter_task = asyncio.tasks._enter_task  # the documented hooks for tasks of other libraries
 _leave_task = asyncio.tasks._leave_task
@@ -64,6 +65,17 @@ class AsyncioDriver:
     def leave_task(self, process: Any) -> None:
         """Undo ``enter_task``."""
         _leave_task(self.loop, process.task)
+
+    def unwind(self, process: Any, coro: Any) -> None:
+        """End *coro*, a callback of *process* that awaits and will never go on."""
+        outer = asyncio.current_task(self.loop)
+        if outer is not None:
+            _leave_task(self.loop, outer)
+        try:
+            Unwinding(process, coro).start()
+        finally:
+            if outer is not None:
+                _enter_task(self.loop, outer)
 
     def new_future(self) -> asyncio.Future[Any]:
         """Return a future of the loop."""

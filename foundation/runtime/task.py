@@ -28,6 +28,10 @@ class ProcessTask:
     def _fut_waiter(self) -> Any:
         return self._process.waiting
 
+    def belongs_to(self, process: Process) -> None:
+        """From now on it is *process* that runs the coroutine."""
+        self._process = process
+
     def get_loop(self) -> asyncio.AbstractEventLoop:
         """Return the loop."""
         return self._loop

@@ -68,9 +68,11 @@ class Body:
             result = self._function(*self._args)
             if inspect.isawaitable(result):
                 result = await result
-        except (GeneratorExit, Killed):  # a signal, from outside or to itself
+        except Killed:  # a signal to itself
             raise
         except BaseException as error:
+            if self.ended:  # a signal from outside: what it awaited has been cancelled
+                raise
             self._result = (False, error)
         else:
             self._result = (True, result)

@@ -169,6 +169,10 @@ async def start_raising() -> Any:
     raise ValueError("cannot start")
 
 
+async def start_generator_exit() -> Any:
+    raise GeneratorExit
+
+
 async def start_exiting() -> Any:
     raise Exit("not today")
 
