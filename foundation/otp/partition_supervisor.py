@@ -112,8 +112,10 @@ class PartitionEngine(SupervisorEngine):
         before, self.size = self.size, size
         self._publish()
         for index in reversed(range(size, before)):
-            await self._end(self.children[index])
-            del self.children[index]
+            child = self.children.get(index)
+            if child is not None:  # a temporary one may have ended for good, or been deleted
+                await self._end(child)
+                self.children.pop(index, None)
         for index in range(before, size):
             child = self.children[index] = Child(self.specs[index])
             result = await self._launch(child)

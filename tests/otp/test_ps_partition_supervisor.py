@@ -206,6 +206,30 @@ def test_ps_06_resize(run):
     run(body)
 
 
+@pytest.mark.parametrize("how", ["temporary", "deleted"])
+def test_ps_06_resize_when_a_partition_has_gone(run, how):
+    async def body():
+        trap_exit()
+        restart = "temporary" if how == "temporary" else "permanent"
+        child = Probe.spec(me(), "p", restart=restart)
+        sup = await PartitionSupervisor.start_link(child, name="parts", partitions=3)
+        if how == "deleted":
+            await Supervisor.terminate_child(sup, 2)
+            await Supervisor.delete_child(sup, 2)
+        else:
+            await kill(await pid_of(sup, 2))
+            await until(lambda: _children_are(sup, {0, 1}))
+        assert await PartitionSupervisor.resize("parts", 1) == 3
+        assert await PartitionSupervisor.resize("parts", 3) == 1
+        assert await call(partition("parts", 2), "label") == "p"
+
+    run(body)
+
+
+async def _children_are(sup, ids):
+    return set(await pids(sup)) == ids
+
+
 def test_ps_06_resize_that_fails(run):
     async def body():
         trap_exit()
