@@ -14,6 +14,7 @@ result; when it crashes, everything after it starts anew and indexes from the be
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import os
@@ -25,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from foundation.errors import StartError
 from foundation.otp import (
     Call,
     Caller,
@@ -234,9 +236,12 @@ class Foreman(GenServer):
         return Continue(count)
 
     async def handle_continue(self, argument: Any) -> None:
-        """Start the indexers."""
-        for _ in range(argument):
-            await DynamicSupervisor.start_child(CREW, Indexer.spec())
+        """Start the indexers that are missing; where no host is up, wait for one."""
+        while (await DynamicSupervisor.count_children(CREW)).specs < argument:
+            try:
+                await DynamicSupervisor.start_child(CREW, Indexer.spec())
+            except StartError:
+                await asyncio.sleep(0.05)
 
 
 class Index(Supervisor):

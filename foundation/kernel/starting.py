@@ -23,6 +23,9 @@ class Placer(Protocol):
     def place(self, where: str) -> str:
         """Return the host address that *where* (``"spread"``, a host's name) means now."""
 
+    async def find(self, where: str) -> str:
+        """As ``place``; waits for a host that is about to come up."""
+
     async def dedicated(self, label: str) -> str:
         """Start a host for one process alone and return its address."""
 
@@ -72,7 +75,7 @@ async def start(
         if isolation == "host":
             host = await placer.dedicated(what)
         elif where is not None:
-            host = placer.place(where)
+            host = await placer.find(where)
     child: Process | None = None
     if host is None or host == kernel.address:
         token = Caller(me, me.pid, me.pid, None)

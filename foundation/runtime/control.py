@@ -85,7 +85,13 @@ class ControlHost(HostActor):
             if m.ready
         ]
         config = HostConfig(
-            f"{node}/{name}", incarnation, role, mine.address, tuple(peers), mine.options
+            f"{node}/{name}",
+            incarnation,
+            role,
+            mine.address,
+            tuple(peers),
+            mine.options,
+            mine.workers,
         )
         actor = self.createActor(HostActor)
         self.members[config.address] = Member(config, actor, opener=opener)

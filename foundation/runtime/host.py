@@ -45,6 +45,7 @@ class Host:
         self._me = me
         self.actors: dict[str, Any] = {}
         self.in_service: dict[str, None] = {}  # hosts that processes may be sent to
+        self.replaces_workers = config.workers > 0  # when all have died, others will come
         self._unsynced: dict[str, None] = {}
         self._on_synced: Callable[[], None] | None = None
         self._opening: dict[int, asyncio.Future[str]] = {}

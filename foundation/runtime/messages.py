@@ -22,7 +22,7 @@ class HostConfig:
         authority: address of the host that decides names.
         peers: the hosts it may talk to at once: ``(address, incarnation, actor address)``.
         options: see ``HostOptions``.
-        workers: for the control host: how many worker hosts to start.
+        workers: how many worker hosts the node has; the control host starts them.
     """
 
     address: str

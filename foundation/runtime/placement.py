@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from foundation.errors import HostUnavailable
 
 if TYPE_CHECKING:
     from foundation.runtime.host import Host
+
+WORKER_WAIT = 2.0  # seconds that a start waits where all worker hosts are down
+WORKER_LOOK = 0.01  # seconds between looks
 
 
 class HostPlacer:
@@ -19,7 +23,8 @@ class HostPlacer:
     ``"spread"``   the worker hosts in turn
     a name         ``"w2"``, ``"control"``, ``"main"``, or a full address
 
-    A node without worker hosts places everything beside the caller.
+    A node without worker hosts places everything beside the caller. Where all worker hosts have
+    died, supervisors wait for the next: their work does not move into the program.
     """
 
     def __init__(self, host: Host) -> None:
@@ -44,6 +49,8 @@ class HostPlacer:
         kernel = self._host.kernel
         if where in ("worker", "spread"):
             workers = self.workers()
+            if not workers and self._host.replaces_workers:
+                raise HostUnavailable(f"no worker host is up, which {where!r} needs", "process")
             if not workers:
                 return kernel.address
             if where == "worker":
@@ -56,6 +63,22 @@ class HostPlacer:
             known = ", ".join(sorted([kernel.address, *self._host.in_service]))
             raise HostUnavailable(f"there is no host {where!r}; hosts are {known}", "process")
         return address
+
+    async def find(self, where: str) -> str:
+        """As ``place``; waits up to ``WORKER_WAIT`` where all worker hosts are down.
+
+        Raises:
+            HostUnavailable: there is no such host.
+        """
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + WORKER_WAIT
+        while True:
+            try:
+                return self.place(where)
+            except HostUnavailable:
+                if where not in ("worker", "spread") or clock() >= deadline:
+                    raise
+            await asyncio.sleep(WORKER_LOOK)
 
     async def dedicated(self, label: str) -> str:
         """Have the control host start a host for one process alone; return its address."""

@@ -167,7 +167,8 @@ class Program:
             self._endpoint = self._make_endpoint()
             await self._endpoint.open()
         options = self.options.host_options
-        config = HostConfig(self.main, 1, "main", self.control, (), options)
+        workers = self.options.workers
+        config = HostConfig(self.main, 1, "main", self.control, (), options, workers)
         tell = self._tell if self._endpoint is not None else _nowhere
         address = self._endpoint.address if self._endpoint is not None else None
         self.host = Host(config, loop, tell, address)

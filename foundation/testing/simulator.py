@@ -73,6 +73,7 @@ class SimHost:
 
     def __init__(self, simulation: Simulation, address: str) -> None:
         self._simulation = simulation
+        self.replaces_workers = False  # a crashed host is down until the test restarts it
         self.address = address
         self.incarnation = 0
         self.up = False
