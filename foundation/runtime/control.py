@@ -27,6 +27,7 @@ from foundation.runtime.messages import (
     PeerDown,
     PeerUp,
 )
+from foundation.runtime.stock_orphans import watch_program
 
 RESTARTS_AT_ONCE = 5  # replacements of one host within ...
 RESTART_WINDOW = 10.0  # ... these seconds go without delay; further ones wait
@@ -189,15 +190,7 @@ class ControlHost(HostActor):
     def watch_program(self) -> None:
         """On a stock base: end when the process that started the node is gone."""
         assert self.host is not None
-        loop, starter = self.host.loop, os.getppid()
-
-        def look() -> None:
-            if os.getppid() != starter:
-                self._kill_all()
-                os._exit(0)
-            loop.call_later(0.5, look)
-
-        loop.call_later(0.5, look)
+        watch_program(self.host.loop, self.host.config.program, self._kill_all)
 
     def _kill_all(self) -> None:
         for member in self.members.values():

@@ -28,6 +28,7 @@ from foundation.runtime.host import Host
 from foundation.runtime.logs import log
 from foundation.runtime.messages import HostConfig, HostReady
 from foundation.runtime.stock_loop import StockLoop
+from foundation.transport.hygiene import restore_crash_signals
 from foundation.transport.peers import watch_peer_loss
 
 UNUSED_SECONDS = 10.0  # a dedicated host that nobody has used by then ends
@@ -83,6 +84,7 @@ class HostActor(Actor):  # type: ignore[misc]
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
+            restore_crash_signals()
             self.stock = StockLoop()
             loop = self.stock.loop
         self.host = self.make_host(config, loop)

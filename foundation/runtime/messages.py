@@ -23,6 +23,7 @@ class HostConfig:
         peers: the hosts it may talk to at once: ``(address, incarnation, actor address)``.
         options: see ``HostOptions``.
         workers: how many worker hosts the node has; the control host starts them.
+        program: for the control host: the operating-system pid of the program.
     """
 
     address: str
@@ -32,6 +33,7 @@ class HostConfig:
     peers: tuple[tuple[str, int, Any], ...]
     options: HostOptions
     workers: int = 0
+    program: int = 0
 
 
 @dataclass(frozen=True)

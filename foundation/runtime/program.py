@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import sys
 import warnings
 from collections.abc import Awaitable, Callable
@@ -30,6 +29,7 @@ from foundation.runtime.messages import (
     NodeReady,
     PeerDown,
 )
+from foundation.runtime.stock_system import open_stock_system
 from foundation.transport import Outside, TransportConfig, load_cookie, open_system
 
 CONTROL_DEATHS = 3  # of the control host within ...
@@ -89,20 +89,12 @@ def open_actor_system(options: NodeOptions) -> Any:
 
 
 def _open_stock(options: NodeOptions) -> Any:
-    from thespian.actors import ActorSystem
-
     warnings.warn(
         "stock=True runs on Thespian's multiprocTCPBase: no authentication, loopback only, slow",
         RuntimeWarning,
         stacklevel=4,
     )
-    os.environ["THESPIAN_BASE_IPADDR"] = "127.0.0.1"
-    port = options.port
-    if not port:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-    return ActorSystem("multiprocTCPBase", {"Admin Port": port}, transientUnique=True)
+    return open_stock_system(options.port)
 
 
 class Program:
@@ -210,6 +202,7 @@ class Program:
                 hog_seconds=options.hog_seconds,
             ),
             self.options.workers,
+            os.getpid(),
         )
         self._tell(self._control, config)
         self.host.meet(self.control, self.restarts, self._control)
@@ -231,7 +224,9 @@ class Program:
         if incarnation is None:
             return  # a stock base, which tools cannot attach to
         host, port = details.sockname
-        entry = directory.Entry(self.options.name, os.getpid(), host, port, incarnation)
+        os_pid = os.getpid()
+        birth = directory.birth(os_pid)
+        entry = directory.Entry(self.options.name, os_pid, host, port, incarnation, birth)
         self._entry = directory.announce(entry)
 
     def _tell(self, address: Any, message: Any) -> None:
