@@ -46,8 +46,13 @@ class Prober(GenServer):
     """Lives in one worker host and measures calls to a server in another."""
 
     async def init(self) -> None:
-        """Start the server."""
-        self.server = await Counter.start_link(host="w2")
+        """Start the server; w1 may have heard of w2 a little later than the program has."""
+        while True:
+            try:
+                self.server = await Counter.start_link(host="w2")
+                return
+            except foundation.StartError:
+                await asyncio.sleep(0.01)
 
     async def handle_call(self, request: Any, caller: Any) -> float:
         """Measure with *request* concurrent callers."""

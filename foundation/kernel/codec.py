@@ -62,7 +62,7 @@ from foundation.kernel.values import (
     Timeout,
 )
 
-__all__ = ["dumps", "loads", "pickled", "register", "register_custom"]
+__all__ = ["dumps", "dumps_frame", "loads", "pickled", "register", "register_custom"]
 
 (
     PICKLE, CLOUDPICKLE, TUPLE, SET, FROZENSET, BIG_INT, COMPLEX, BYTEARRAY, BY_VALUE,
@@ -179,6 +179,22 @@ def dumps(obj: object) -> bytes:
     return data
 
 
+def dumps_frame(head: list[Any], operations: list[tuple[Any, ...]]) -> bytes:
+    """Return the bytes that `loads` turns into ``[*head, operations]``, each a list.
+
+    For the frames of a kernel (``kernel/remote.py``): msgpack writes the lists itself, and nobody
+    looks for bytearrays in them, as the messages in operations are the bytes of a `dumps`.
+
+    Raises:
+        Unsendable: as `dumps`.
+    """
+    frame = [*head, list(map(list, operations))]
+    try:
+        return _pack_frame(frame)
+    except Exception:
+        return dumps(frame)
+
+
 def loads(data: bytes | bytearray | memoryview, *, allow_pickle: bool = True) -> object:
     """Return the object that `dumps` made *data* of.
 
@@ -270,11 +286,14 @@ def _ext(code: int, payload: bytes) -> Any:
 # --- encoding
 
 
-def _packing(depth: int, inner: Callable[[Any], bytes] | None) -> Callable[[Any], bytes]:
+def _packing(
+    depth: int, inner: Callable[[Any], bytes] | None, look: bool = True
+) -> Callable[[Any], bytes]:
     """Return the function that packs what is nested in *depth* extensions.
 
     There is one for each depth, knowing the next as *inner*: that bounds the depth without
     counting, and a packer that is in the middle of one message is never entered for another.
+    Without *look* there is no looking for bytearrays.
     """
     idle: list[Any] = []
 
@@ -304,7 +323,7 @@ def _packing(depth: int, inner: Callable[[Any], bytes] | None) -> Callable[[Any]
             )
         # A packer that raised is not put back; one that another thread has is not in idle.
         data: bytes = packer.pack(obj)
-        if 0xC4 in data or (len(data) > 0xFF and (0xC5 in data or 0xC6 in data)):
+        if look and (0xC4 in data or (len(data) > 0xFF and (0xC5 in data or 0xC6 in data))):
             marked = _mark_bytearrays(obj)
             if marked is not obj:
                 data = packer.pack(marked)
@@ -422,7 +441,7 @@ def _unpickle(code: int, payload: bytes, allow_pickle: bool) -> object:
 
 def _chain_packing() -> Callable[[Any], bytes]:
     pack = None
-    for depth in reversed(range(_MAX_DEPTH + 1)):
+    for depth in reversed(range(1, _MAX_DEPTH + 1)):
         pack = _packing(depth, pack)
     assert pack is not None
     return pack
@@ -437,7 +456,9 @@ def _chain_unpacking(allow_pickle: bool) -> Callable[[Any], object]:
 
 
 _from_list[BY_VALUE] = _from_blob
-_pack = _chain_packing()
+_pack_nested = _chain_packing()
+_pack = _packing(0, _pack_nested)
+_pack_frame = _packing(0, _pack_nested, look=False)
 _unpack = _chain_unpacking(allow_pickle=True)
 _unpack_safely = _chain_unpacking(allow_pickle=False)
 _ext_packer = msgpack.Packer(strict_types=True)

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from foundation.errors import CodecError, NoConnection
-from foundation.kernel.codec import dumps, loads
+from foundation.kernel.codec import dumps, dumps_frame, loads
 from foundation.kernel.peer import PROCESS_KINDS, Peer, bounded, pack_reason, unpack_reason
 from foundation.kernel.process import SYS, Caller, Process
 from foundation.kernel.reports import Notice
@@ -165,7 +165,7 @@ class Remote:
 
     def _send_ops(self, peer: Peer, ops: list[tuple[Any, ...]]) -> None:
         kernel = self._kernel
-        frame = dumps([kernel.address, kernel.incarnation, peer.incarnation, ops])
+        frame = dumps_frame([kernel.address, kernel.incarnation, peer.incarnation], ops)
         if len(frame) > MAX_FRAME and len(ops) > 1:
             half = len(ops) // 2
             self._send_ops(peer, ops[:half])
