@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -207,7 +208,7 @@ def top(
 ) -> int:
     """Show processes, mailboxes, restarts and hosts of a running node.
 
-    Live where the output is a terminal and rich is installed; otherwise once.
+    Live where the output is a terminal and rich is installed, until Ctrl-C; otherwise once.
 
     Args:
         node: its name, when several run.
@@ -223,14 +224,17 @@ def top(
     elif once or not sys.stdout.isatty():
         print("\n".join(views.top_lines(_snapshot(node, cookie_file))))
     else:
-        views.live(lambda: _snapshot(node, cookie_file), interval)
+        with contextlib.suppress(KeyboardInterrupt):
+            views.live(lambda: _snapshot(node, cookie_file), interval)
     return EXIT_OK
 
 
 def _snapshot(node: str | None, cookie_file: Path | None) -> Any:
     import asyncio
+    import logging
 
     from foundation.runtime import directory, inspect
 
+    logging.getLogger("foundation").setLevel(logging.ERROR)  # the error below says it better
     entry = directory.find(node)
     return asyncio.run(inspect.look(entry, _cookie(cookie_file)))

@@ -75,7 +75,7 @@ class Demo:
         hosts: int,
         seed: int,
         screen: Screen,
-        index: Callable[[list[str]], dict[str, int]] = word_index.plain_index,
+        index: Callable[..., dict[str, int]] = word_index.plain_index,
     ) -> None:
         self._paths = word_index.source_files(files)
         self._rng = random.Random(seed)
@@ -111,11 +111,14 @@ class Demo:
             index = node.call("aggregator", "index", timeout=60)
         screen.say("Done. Now the same by a plain loop, to compare ...")
         began = time.monotonic()
-        plain = self._plain_index(self._paths)
+        plain = self._plain_index(self._paths, self._show_plain)
         score.plain_seconds = time.monotonic() - began
         score.words = len(index)
         score.equal = index == plain
         return score
+
+    def _show_plain(self, done: int) -> None:
+        self._screen.progress("plain loop", done, len(self._paths))
 
     def _watch(self, node: Node) -> None:
         deadline = time.monotonic() + LIMIT
@@ -128,7 +131,7 @@ class Demo:
                 continue
             self._recovered(at_work)
             score = self._score
-            self._screen.progress(progress.files, len(self._paths), len(at_work), vars(score))
+            self._show(progress.files, len(at_work))
             score.repeats, score.handed_back = progress.repeats, progress.handed_back
             if progress.files == len(self._paths):
                 return
@@ -137,6 +140,12 @@ class Demo:
             if self._shots and self._shots[0][0] * len(self._paths) <= progress.files:
                 self._shoot(node, self._shots[0][1], at_work)
             time.sleep(STEP)
+
+    def _show(self, done: int, at_work: int) -> None:
+        score = self._score
+        crashes = score.crashes + score.exits + score.reader_kills
+        state = f"{at_work} indexers, {crashes} crashes, {score.host_kills} host kills"
+        self._screen.progress("supervised", done, len(self._paths), state)
 
     def _recovered(self, at_work: list[Any]) -> None:
         if (

@@ -1,4 +1,4 @@
-"""What the demo shows while it runs: a rich progress bar, or plain lines where there is no tty."""
+"""What the demo shows while it runs: rich progress bars, or plain lines where there is no tty."""
 
 from __future__ import annotations
 
@@ -33,32 +33,32 @@ class Screen:
         if not self._quiet:
             print(text, flush=True)
 
-    def progress(self, done: int, total: int, at_work: int, score: dict[str, Any]) -> None:
-        """Show how far the work is."""
+    def progress(self, what: str, done: int, total: int, state: str = "") -> None:
+        """Show how far *what* is, in files."""
         now = time.monotonic()
         if now - self._last >= PLAIN_SECONDS:
             self._last = now
-            self.say(f"  {done}/{total} files, {at_work} indexers at work")
+            self.say(f"  {what}: {done}/{total} files{', ' if state else ''}{state}")
 
 
 class RichScreen(Screen):
-    """A live bar by rich."""
+    """Live bars by rich."""
 
     def __init__(self) -> None:
         super().__init__()
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-        self._bar = Progress(
-            TextColumn("[bold]indexing"),
+        self._bars = Progress(
+            TextColumn("[bold]{task.description}"),
             BarColumn(),
             TextColumn("{task.completed}/{task.total} files"),
             TextColumn("[cyan]{task.fields[state]}"),
             TimeElapsedColumn(),
         )
-        self._task: Any = None
+        self._tasks: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        self._bars.start()
         return self
 
     def __exit__(
@@ -67,22 +67,17 @@ class RichScreen(Screen):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bar.stop()
+        self._bars.stop()
 
     def say(self, text: str) -> None:
-        """Print a line above the bar."""
-        self._bar.console.print(text, highlight=False, markup=False)
+        """Print a line above the bars."""
+        self._bars.console.print(text, highlight=False, markup=False)
 
-    def progress(self, done: int, total: int, at_work: int, score: dict[str, Any]) -> None:
-        """Move the bar."""
-        if self._task is None:
-            self._task = self._bar.add_task("index", total=total, state="")
-        state = (
-            f"{at_work} indexers, "
-            f"{score['crashes'] + score['exits'] + score['reader_kills']} crashes, "
-            f"{score['host_kills']} host kills"
-        )
-        self._bar.update(self._task, completed=done, state=state)
+    def progress(self, what: str, done: int, total: int, state: str = "") -> None:
+        """Move the bar of *what*."""
+        if what not in self._tasks:
+            self._tasks[what] = self._bars.add_task(what, total=total, state="")
+        self._bars.update(self._tasks[what], completed=done, state=state)
 
 
 def make_screen(*, quiet: bool = False) -> Screen:

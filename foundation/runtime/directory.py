@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from foundation.errors import NodeError
+
+log = logging.getLogger("foundation")
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Entry:
         name: of the node.
         os_pid: of the program that started it.
         host, port, incarnation: transport address of its control host.
+        birth: when the program began, since its pid may be used again; ``announce`` adds it.
     """
 
     name: str
@@ -31,6 +35,7 @@ class Entry:
     host: str
     port: int
     incarnation: int
+    birth: str = ""
 
 
 def folder() -> Path:
@@ -48,14 +53,23 @@ def folder() -> Path:
     return path
 
 
-def announce(entry: Entry) -> Path:
-    """Write the file of a node; return its path, for ``withdraw``."""
-    path = folder() / f"{entry.name}-{entry.os_pid}.json"
-    scratch = path.with_suffix(".new")
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(descriptor, "w") as file:
-        json.dump(asdict(entry), file)
-    os.replace(scratch, path)
+def announce(entry: Entry) -> Path | None:
+    """Write the file of a node.
+
+    Returns:
+        Its path, for ``withdraw``; None when it could not be written. A node does not fail for
+        that: it only cannot be looked at.
+    """
+    try:
+        path = folder() / f"{entry.name}-{entry.os_pid}.json"
+        scratch = path.with_name(f"{path.name}.new")
+        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(descriptor, "w") as file:
+            json.dump(asdict(replace(entry, birth=_birth(entry.os_pid))), file)
+        os.replace(scratch, path)
+    except (OSError, NodeError) as error:
+        log.warning("`foundation top` will not find node %r: %s", entry.name, error)
+        return None
     return path
 
 
@@ -73,7 +87,7 @@ def entries() -> list[Entry]:
             entry = Entry(**json.loads(path.read_text()))
         except (OSError, ValueError, TypeError):
             continue
-        if _runs(entry.os_pid):
+        if _runs(entry):
             found.append(entry)
         else:
             withdraw(path)
@@ -84,7 +98,7 @@ def find(name: str | None = None) -> Entry:
     """Return the node called *name*, or the only one there is.
 
     Raises:
-        NodeError: there is none, or there are several.
+        NodeError: there is none, or there are several; or the directory is not private.
     """
     running = entries()
     matching = [entry for entry in running if name is None or entry.name == name]
@@ -102,11 +116,20 @@ def find(name: str | None = None) -> Entry:
     raise NodeError(f"several nodes run: {names}; choose one with --node NAME")
 
 
-def _runs(os_pid: int) -> bool:
+def _birth(os_pid: int) -> str:
+    """Return when a program began, in the kernel's ticks; "" where there is no ``/proc``."""
     try:
-        os.kill(os_pid, 0)
+        # The second field is a name in parentheses, which may contain anything.
+        return Path(f"/proc/{os_pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def _runs(entry: Entry) -> bool:
+    try:
+        os.kill(entry.os_pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
-    return True
+        return False  # the pid of another user's program by now
+    return entry.birth == _birth(entry.os_pid)

@@ -134,7 +134,7 @@ async def look(entry: Entry, cookie: bytes | None = None) -> Inspected:
         cookie: its shared secret; None is this user's.
 
     Raises:
-        NodeError: it does not answer, perhaps because its cookie is another.
+        NodeError: it has another cookie, or does not answer.
     """
     from thespian.actors import ActorAddress
 
@@ -147,9 +147,15 @@ async def look(entry: Entry, cookie: bytes | None = None) -> Inspected:
         try:
             found = await outside.ask(address, Inspect(os.getpid()), LOOK_SECONDS)
         except (TransportError, TimeoutError):
+            node = f"node {entry.name!r} (program {entry.os_pid})"
+            if outside.refusals:
+                raise NodeError(
+                    f"{node} refused the connection: it was started with another cookie; name "
+                    "its file with --cookie-file FILE or set $FOUNDATION_COOKIE"
+                ) from None
             raise NodeError(
-                f"node {entry.name!r} (program {entry.os_pid}) did not answer; it is ending, "
-                "hangs, or was started with another cookie (--cookie-file FILE)"
+                f"{node} did not answer in {LOOK_SECONDS} s; it is ending, stopped, or its "
+                "control host is busy"
             ) from None
     if not isinstance(found, Inspected):
         raise NodeError(f"node {entry.name!r} answered with {found!r}")

@@ -124,6 +124,11 @@ class Outside:
         """The picklable `ActorAddress` others can send to."""
         return self._living().address
 
+    @property
+    def refusals(self) -> int:
+        """How many connections failed, on either side, for the lack of a common cookie."""
+        return sum(self._living().refused_peers.values())
+
     def tell(self, address: Any, message: Any) -> None:
         """Send *message*; never blocks. Loop thread only.
 

@@ -33,7 +33,7 @@ def test_demo_as_json(cli: Cli) -> None:
 
 
 def test_demo_notices_a_difference() -> None:
-    def wrong(paths: list[str]) -> dict[str, int]:
+    def wrong(paths: list[str], seen: Any) -> dict[str, int]:
         index = word_index.plain_index(paths)
         index[next(iter(index))] += 1
         return index
@@ -60,7 +60,7 @@ def test_demo_ends_with_exit_code_1_when_the_index_differs(
 def test_ctrl_c_during_the_demo_leaves_nothing(cli: Cli) -> None:
     process = cli.start("demo", "--kills", "0")
     assert process.stdout is not None
-    until(lambda: "indexers at work" in process.stdout.readline())
+    until(lambda: " indexers, " in process.stdout.readline())
     hosts = psutil.Process(process.pid).children(recursive=True)
     assert hosts
     process.send_signal(signal.SIGINT)
