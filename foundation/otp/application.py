@@ -148,6 +148,10 @@ class Application:
             where=self._program.control,
             what="application",
         )
+        # What the application registered while it started is known here too from now on.
+        synced = host.loop.create_future()
+        host.when_synced(lambda: None if synced.done() else synced.set_result(None))
+        await synced
         kernel = host.kernel
         starts = self._program.restarts
 

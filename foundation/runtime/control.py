@@ -141,9 +141,15 @@ class ControlHost(HostActor):
     def _announce(self) -> None:
         waiting = any(m.config.role == "worker" and not m.ready for m in self.members.values())
         if not waiting and not self.announced:
+            assert self.host is not None
             self.announced = True
-            pids = {address: m.os_pid for address, m in self.members.items()}
-            self.send(self.parent, NodeReady({self.host.config.address: os.getpid(), **pids}))  # type: ignore[union-attr]
+            # Not before each worker has heard of the others, or `host="w2"` may fail in w1.
+            self.host.when_synced(self._node_ready)
+
+    def _node_ready(self) -> None:
+        assert self.host is not None
+        pids = {address: m.os_pid for address, m in self.members.items()}
+        self.send(self.parent, NodeReady({self.host.config.address: os.getpid(), **pids}))
 
     def _tell_all(self, message: Any, but: str, starting: bool = False) -> None:
         assert self.host is not None

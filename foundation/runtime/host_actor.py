@@ -94,7 +94,10 @@ class HostActor(Actor):  # type: ignore[misc]
         if not watch_peer_loss(self, self.peer_lost) and config.role == "control":
             self.watch_program()
         ready = HostReady(config.address, config.incarnation, os.getpid())
-        self.host.when_synced(lambda: self.send(self.parent, ready))
+        if config.role == "control":
+            self.send(self.parent, ready)
+        else:
+            self.host.when_synced(lambda: self.send(self.parent, ready))
 
     def make_host(self, config: HostConfig, loop: asyncio.AbstractEventLoop) -> Host:
         """Make the host object."""
