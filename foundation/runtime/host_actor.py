@@ -56,7 +56,9 @@ class HostActor(Actor):  # type: ignore[misc]
     def _receive(self, message: Any, sender: Any) -> None:
         host = self.host
         if type(message) is bytes:
-            if host is not None:
+            if host is not None and self.stock is not None:
+                self.stock.loop.call_soon(host.receive, message, sender)  # user code wants a loop
+            elif host is not None:
                 host.receive(message, sender)
         elif isinstance(message, HostConfig):
             if host is None:

@@ -22,8 +22,14 @@ def watch_program(loop: Any, program: int, kill_hosts: Callable[[], None]) -> No
 
     def gone() -> None:
         kill_hosts()
+        family = descendants(os.getpid())  # also hosts that are starting, and plain actors
         if os.getppid() == admin:
-            _kill_family(admin)
+            # The admin first, so that it cannot act on the deaths of its children.
+            family = [admin, *descendants(admin), *family]
+        for pid in family:
+            if pid != os.getpid():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         os._exit(0)
 
     def look() -> None:
@@ -49,13 +55,15 @@ def _exists(pid: int) -> bool:
     return True
 
 
-def _kill_family(admin: int) -> None:
-    """Kill the admin first, so that it cannot act on the deaths of its children."""
-    pids = [int(entry.name) for entry in Path("/proc").glob("[0-9]*")]
-    family = [pid for pid in pids if pid != os.getpid() and _parent_of(pid) == admin]
-    for pid in (admin, *family):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+def descendants(pid: int) -> list[int]:
+    """Return the processes below *pid*; none where there is no ``/proc``."""
+    children: dict[int | None, list[int]] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        children.setdefault(_parent_of(int(entry.name)), []).append(int(entry.name))
+    found = [pid]
+    for parent in found:
+        found.extend(children.get(parent, ()))
+    return found[1:]
 
 
 def _parent_of(pid: int) -> int | None:
