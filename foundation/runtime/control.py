@@ -77,6 +77,8 @@ class ControlHost(HostActor):
         self, name: str, role: str, incarnation: int, opener: tuple[str, int] | None = None
     ) -> None:
         assert self.host is not None
+        if self.stopping:
+            return
         mine = self.host.config
         node = mine.address.partition("/")[0]
         peers = [(mine.address, mine.incarnation, self.myAddress), *mine.peers]
@@ -108,6 +110,7 @@ class ControlHost(HostActor):
             self._leaves(message.address)
         elif isinstance(message, Goodbye):
             self.stopping = True
+            self._take_leave()
         elif isinstance(message, Inspect):
             assert self.host is not None
             self.asked += 1
@@ -137,6 +140,7 @@ class ControlHost(HostActor):
             self._opened(*member.opener, message.address, "")
             member.opener = None
         self._announce()
+        self._take_leave()
 
     def _announce(self) -> None:
         waiting = any(m.config.role == "worker" and not m.ready for m in self.members.values())
@@ -150,6 +154,11 @@ class ControlHost(HostActor):
         assert self.host is not None
         pids = {address: m.os_pid for address, m in self.members.items()}
         self.send(self.parent, NodeReady({self.host.config.address: os.getpid(), **pids}))
+
+    def _take_leave(self) -> None:
+        """Say goodbye, once no host is in the middle of its start."""
+        if self.stopping and all(member.ready for member in self.members.values()):
+            self.send(self.parent, Goodbye())
 
     def _tell_all(self, message: Any, but: str, starting: bool = False) -> None:
         assert self.host is not None

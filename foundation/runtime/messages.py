@@ -100,7 +100,10 @@ class NodeReady:
 
 @dataclass(frozen=True)
 class Goodbye:
-    """From the program to the control host: the node is being shut down in order."""
+    """From the program to the control host: the node is being shut down in order.
+
+    And back, when no host is in the middle of its start.
+    """
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ from foundation.transport import Outside, TransportConfig, load_cookie, open_sys
 CONTROL_DEATHS = 3  # of the control host within ...
 CONTROL_WINDOW = 60.0  # ... these seconds, and the node gives up
 START_SECONDS = 30.0
+GOODBYE_SECONDS = 2.0  # for hosts that are just starting when the node is closed
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,7 @@ class Program:
         self._entry: Path | None = None
         self._endpoint: Any = None
         self._control: Any = None
+        self._farewell: asyncio.Future[None] | None = None
         self._ready: asyncio.Future[None] | None = None
         self.restarts = 0
         self._deaths: list[float] = []  # of control hosts, when
@@ -224,9 +226,7 @@ class Program:
         if incarnation is None:
             return  # a stock base, which tools cannot attach to
         host, port = details.sockname
-        os_pid = os.getpid()
-        birth = directory.birth(os_pid)
-        entry = directory.Entry(self.options.name, os_pid, host, port, incarnation, birth)
+        entry = directory.Entry(self.options.name, os.getpid(), host, port, incarnation)
         self._entry = directory.announce(entry)
 
     def _tell(self, address: Any, message: Any) -> None:
@@ -241,14 +241,22 @@ class Program:
                 self._ready.set_result(None)
         elif isinstance(message, HostReady):
             self.os_pids[message.address] = message.os_pid
+        elif isinstance(message, Goodbye):
+            self._take_leave()
         else:
             if isinstance(message, PeerDown):
                 self.os_pids.pop(message.address, None)
             self.host.receive(message, sender)
 
+    def _take_leave(self) -> None:
+        if self._farewell is not None and not self._farewell.done():
+            self._farewell.set_result(None)
+
     # The death of the control host
 
     def _lost(self, address: Any) -> None:
+        if self.closing and address == self._control:
+            self._take_leave()
         if self.closing or self.host is None or address != self._control:
             return
         host = self.host
@@ -300,12 +308,24 @@ class Program:
             task.cancel()
         if self._entry is not None:
             directory.withdraw(self._entry)
+        await self._say_goodbye()
         if self.host is not None:
             self.host.close()
         if self._endpoint is not None:
-            if self._control is not None:
-                self._tell(self._control, Goodbye())
             await self._endpoint.close()
+
+    async def _say_goodbye(self) -> None:
+        """Have the control host start nothing any more, and wait for what is starting.
+
+        Thespian stops children whose start it has not seen the end of only after seconds.
+        """
+        if self._endpoint is None or self._control is None or self.host is None:
+            return
+        self._farewell = self.host.loop.create_future()
+        self._tell(self._control, Goodbye())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_SECONDS):
+                await self._farewell
 
 
 def close_actor_system(system: Any) -> None:
