@@ -171,6 +171,8 @@ class Signals:
         elif type(token) is Caller and token.ref:
             kernel.remote.forget_call(token)
         process.deadline = None
+        if process.alarm_at is not None:
+            kernel.timers.cancelled()
         kernel.procs.pop(process.pid, None)
         if process.name is not None:
             kernel.release_name(process.name, process.pid)

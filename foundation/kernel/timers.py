@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from foundation.kernel.kernel import Kernel
 
 
+SWEEP_MIN = 1000  # dead entries that are not worth sweeping
+
+
+def _dead(entry: Process | Timer) -> bool:
+    return entry.state == "dead" if isinstance(entry, Process) else entry.dest is None
+
+
 class Timer:
     """What ``send_after`` returns."""
 
@@ -40,7 +47,8 @@ class Timer:
         """
         if self.dest is None:
             return False
-        self.dest = None
+        self.dest = self.message = None
+        self._kernel.timers.cancelled()
         return max(0.0, self.when - self._kernel.driver.now())
 
 
@@ -51,6 +59,7 @@ class Timers:
         self._kernel = kernel
         self._heap: list[tuple[float, int, Process | Timer]] = []
         self._sequence = 0
+        self._stale = 0  # cancelled timers that are still in the heap, about
         self._armed_at: float | None = None
         self._handle: TimerHandle | None = None
 
@@ -58,10 +67,24 @@ class Timers:
         return sum(1 for _, _, e in self._heap if isinstance(e, Timer) and e.dest is not None)
 
     def push(self, when: float, entry: Process | Timer) -> None:
-        """Have *entry* fire at *when*."""
+        """Have *entry* fire at *when*.
+
+        Raises:
+            ValueError: *when* is not a number, which would be in nobody's order (T2).
+        """
+        if when != when:
+            raise ValueError("a timeout or delay must be a number of seconds, got nan")
         self._sequence += 1
         heapq.heappush(self._heap, (when, self._sequence, entry))
         self._arm()
+
+    def cancelled(self) -> None:
+        """A timer was cancelled: once most entries are dead, sweep them out of the heap."""
+        self._stale += 1
+        if self._stale > SWEEP_MIN and self._stale * 2 > len(self._heap):
+            self._heap[:] = [e for e in self._heap if not _dead(e[2])]
+            heapq.heapify(self._heap)
+            self._stale = 0
 
     def send_after(self, seconds: float, dest: Any, message: Any) -> Timer:
         """Have *message* sent to *dest* (looked up then) after *seconds*."""

@@ -19,7 +19,9 @@ from typing import Any
 from foundation.errors import CallExit, FoundationError, InvalidChildSpec, NodeError
 from foundation.otp import kernel_setup
 from foundation.otp.child_spec import ChildSpec, child_spec, to_spec
+from foundation.otp.restart_window import RestartWindow
 from foundation.otp.supervisor import Supervisor
+from foundation.otp.supervisor_engine import SupervisorEngine
 from foundation.otp.sys_requests import SysRequest
 from foundation.runtime.messages import HostOptions
 from foundation.runtime.node import AsyncNode, Node
@@ -32,12 +34,38 @@ from foundation.runtime.program import (
 
 ROOT = "foundation.root"
 INSTALLERS = ("foundation.otp.application:install",)
+LOST_HOSTS = (30, 60.0)  # so many in so many seconds move the application; more count as crashes
 log = logging.getLogger("foundation")
 
 
 def install(kernel: Any) -> None:
     """Prepare the kernel of a host for everything of floor 4; called in every host."""
     kernel_setup.install(kernel)
+
+
+class _RootEngine(SupervisorEngine):
+    """Does not count lost hosts against the application, unless hosts die without end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lost_hosts = RestartWindow(*LOST_HOSTS)
+
+    def may_restart(self, event: Any, waited: bool = False) -> bool:
+        """Count a lost host in a window of its own."""
+        if event is None or waited:
+            return super().may_restart(event, waited)
+        now = self.process.kernel.driver.now()
+        self._lost_hosts = self._lost_hosts.record(now, event)
+        if self._lost_hosts.exceeded:
+            return super().may_restart(event)
+        self.count_restart()
+        return True
+
+
+class _Root(Supervisor):
+    """The root supervisor of a node."""
+
+    __engine__ = _RootEngine
 
 
 class Application:
@@ -140,7 +168,7 @@ class Application:
             return
         node = AsyncNode(self._program)
         host = self._program.running
-        payload: Any = (Supervisor, (list(self._root),), {})
+        payload: Any = (_Root, (list(self._root),), {})
         root = await node.spawn_server(
             Supervisor.__process_class__,
             payload,

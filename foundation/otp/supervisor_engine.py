@@ -178,9 +178,13 @@ class Engine(GenServer):
         if self.window.exceeded:
             report(self.process, "shutdown", "reached_max_restart_intensity", self.module)
             return False
-        process = self.process
-        process.set_extra("restarts", process.get_extra("restarts", 0) + 1)  # for `foundation top`
+        self.count_restart()
         return True
+
+    def count_restart(self) -> None:
+        """Count one more restart, for ``foundation top``."""
+        process = self.process
+        process.set_extra("restarts", process.get_extra("restarts", 0) + 1)
 
     def next_retry(self, key: Any, event: Any = None, wait: bool = False) -> int:
         """Send this supervisor a ``Retry``, behind the requests that wait (SUP-40).

@@ -16,6 +16,7 @@ from typing import Any
 from thespian.actors import ActorExitRequest, ChildActorExited
 
 from foundation.kernel.reports import Notice
+from foundation.runtime.frozen import Frozen
 from foundation.runtime.host import Host
 from foundation.runtime.host_actor import HostActor, HostLeaves
 from foundation.runtime.messages import (
@@ -32,6 +33,7 @@ from foundation.runtime.stock_orphans import watch_program
 RESTARTS_AT_ONCE = 5  # replacements of one host within ...
 RESTART_WINDOW = 10.0  # ... these seconds go without delay; further ones wait
 RESTART_DELAY = 1.0  # seconds
+LOOK_SECONDS = 1.0  # between looks at the states of the hosts
 INCARNATIONS = 100_000  # reserved for the hosts of one life of the control host
 
 
@@ -53,6 +55,7 @@ class ControlHost(HostActor):
         self.members: dict[str, Member] = {}
         self.announced = False
         self.stopping = False
+        self.frozen = Frozen()
         self.dedicated = 0
         self.asked = 0
         self.deaths: dict[str, list[float]] = {}
@@ -66,7 +69,20 @@ class ControlHost(HostActor):
         for number in range(1, config.workers + 1):
             self._start(f"w{number}", "worker", self._first_incarnation())
         loop.call_soon(self._announce)
+        loop.call_later(LOOK_SECONDS, self._look)
         return host
+
+    def _look(self) -> None:
+        """Kill hosts that somebody has stopped: they neither answer nor break connections."""
+        assert self.host is not None
+        now = self.host.driver.now()
+        for address, member in self.members.items():
+            if member.os_pid and self.frozen.too_long(member.os_pid, now):
+                self.host.driver.report(
+                    Notice("error", f"host {address} has been stopped; killing it")
+                )
+                os.kill(member.os_pid, signal.SIGKILL)
+        self.host.loop.call_later(LOOK_SECONDS, self._look)
 
     def _first_incarnation(self) -> int:
         """Return an incarnation above any that hosts of an earlier control host had."""

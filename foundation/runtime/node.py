@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from foundation.errors import CallExit, CallTimeout, NodeError, NoProc
+from foundation.kernel.kernel import Kernel
 from foundation.kernel.ops import FutureSink, call_from_task
 from foundation.kernel.process import CAST, INFO, Caller, FunctionProcess
 from foundation.kernel.starting import start_error
@@ -289,9 +290,14 @@ class Node:
     def _request(self, done: _CallFuture, server: Any, request: Any) -> None:
         try:
             kernel = self._inner.program.running.kernel
-            done.token = kernel.request(_ThreadSink(done), kernel.outside, server, request)
+            kernel.turn(self._send_request, kernel, done, server, request)
         except Exception as error:
             _ThreadSink(done).resolve(None, False, error)
+
+    def _send_request(
+        self, kernel: Kernel, done: _CallFuture, server: Any, request: Any
+    ) -> None:
+        done.token = kernel.request(_ThreadSink(done), kernel.outside, server, request)
 
     def _forget(self, done: _CallFuture) -> None:
         def forget() -> None:

@@ -20,6 +20,7 @@ from typing import Any
 from foundation.errors import NodeError
 from foundation.kernel.reports import Notice
 from foundation.runtime import directory
+from foundation.runtime.frozen import Frozen
 from foundation.runtime.host import Host
 from foundation.runtime.messages import (
     Goodbye,
@@ -118,6 +119,7 @@ class Program:
         self._entry: Path | None = None
         self._endpoint: Any = None
         self._control: Any = None
+        self._frozen = Frozen()
         self._farewell: asyncio.Future[None] | None = None
         self._ready: asyncio.Future[None] | None = None
         self.restarts = 0
@@ -169,6 +171,7 @@ class Program:
         if self._endpoint is not None:
             self._endpoint.on_message = self._received
             self._endpoint.on_lost = self._lost
+            loop.call_later(1.0, self._look)
             await self._start_control()
 
     def _make_endpoint(self) -> Any:
@@ -247,6 +250,15 @@ class Program:
             if isinstance(message, PeerDown):
                 self.os_pids.pop(message.address, None)
             self.host.receive(message, sender)
+
+    def _look(self) -> None:
+        """Kill a control host that somebody has stopped; its death is then dealt with."""
+        if self.host is None or self.closing:
+            return
+        os_pid = self.os_pids.get(self.control)
+        if os_pid is not None and self._frozen.too_long(os_pid, self.host.driver.now()):
+            os.kill(os_pid, signal.SIGKILL)
+        self.host.loop.call_later(1.0, self._look)
 
     def _take_leave(self) -> None:
         if self._farewell is not None and not self._farewell.done():
