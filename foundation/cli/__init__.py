@@ -16,6 +16,10 @@ def main() -> None:
         )
         raise SystemExit(2) from None
     assert cyclopts is not None
-    from foundation.cli.app import run_app
+    try:
+        from foundation.cli.app import run_app
 
-    raise SystemExit(run_app())
+        code = run_app()
+    except KeyboardInterrupt:  # while it was being imported
+        code = 130
+    raise SystemExit(code)

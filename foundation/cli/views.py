@@ -61,7 +61,8 @@ def live(look: Callable[[], Inspected], interval: float) -> None:
         return
     with Live(screen=True, auto_refresh=False) as screen:
         while True:
-            screen.update(Text("\n".join(top_lines(look()))), refresh=True)
+            text = Text("\n".join(top_lines(look())), no_wrap=True, overflow="crop")
+            screen.update(text, refresh=True)
             time.sleep(interval)
 
 
@@ -82,7 +83,8 @@ def tree_lines(snapshot: Inspected) -> list[str]:
 
     def draw(process: dict[str, Any], indent: str, branch: str, below: str) -> None:
         name = f" {process['name']!r}" if process["name"] else ""
-        restarts = f", {process['restarts']} restarts" if process["restarts"] else ""
+        count = process["restarts"]
+        restarts = f", {count} restart{'s' if count > 1 else ''}" if count else ""
         lines.append(f"{indent}{branch}{process['class']}{name} {_short(process['pid'])}{restarts}")
         found = process["children"]
         for child in found:
@@ -92,7 +94,7 @@ def tree_lines(snapshot: Inspected) -> list[str]:
     for root in tree_json(snapshot):
         draw(root, "", "", "")
     lines += [f"(host {address} did not answer)" for address in snapshot.missing]
-    return lines or ["(no processes)"]
+    return lines or ["(nothing is supervised)"]
 
 
 def _family(

@@ -50,7 +50,6 @@ from foundation.otp import (
 
 WORD = re.compile(r"[A-Za-z_]{3,}")
 PROSE = {tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
-FILES = 1000  # by default: some ten seconds of work
 BATCH = 4  # files an indexer takes at a time
 CREW, INDEXERS = "crew", "indexers"
 
