@@ -77,7 +77,8 @@ def test_a_deep_tree_is_drawn() -> None:
 
 
 def test_nothing_is_supervised() -> None:
-    assert tree_lines(Inspected(1, {"n/main": host(process("n/main.1.1"))})) == ["(nothing is supervised)"]
+    alone = Inspected(1, {"n/main": host(process("n/main.1.1"))})
+    assert tree_lines(alone) == ["(nothing is supervised)"]
 
 
 def test_top_lists_full_mailboxes_first_and_says_what_it_leaves_out() -> None:
