@@ -423,7 +423,7 @@ def test_a_keyboard_interrupt_that_a_server_raises_is_its_crash():
         raise KeyboardInterrupt
 
     async def body():
-        pid, ref = spawn_monitor(server)
+        _, ref = spawn_monitor(server)
         down = await receive()
         assert (down.ref, down.reason.type) == (ref, "KeyboardInterrupt")
 
