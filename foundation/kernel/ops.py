@@ -181,6 +181,19 @@ class FutureSink:
         else:
             self.future.set_exception(value)
 
+    async def wait(self, kernel: Any, timeout: float | None, late: Exception) -> Any:
+        """Wait for the reply; after *timeout* seconds raise *late*."""
+        future, handle = self.future, None
+        if timeout is not None:
+            handle = kernel.driver.call_later(
+                timeout, lambda: None if future.done() else future.set_exception(late)
+            )
+        try:
+            return await future
+        finally:
+            if handle is not None:
+                handle.cancel()
+
 
 async def call_from_task(
     kernel: Any,
@@ -191,22 +204,14 @@ async def call_from_task(
     system: bool = False,
 ) -> Any:
     """Make a call from an asyncio task of the kernel's loop, which need be no process."""
-    future = kernel.driver.new_future()
-    token = kernel.request(FutureSink(future), pid, server, request, system)
-    handle = None
-    if timeout is not None:
-        error = exit_error("timeout", server, request, timeout)
-        handle = kernel.driver.call_later(
-            timeout, lambda: None if future.done() else future.set_exception(error)
-        )
+    sink = FutureSink(kernel.driver.new_future())
+    token = kernel.request(sink, pid, server, request, system)
     try:
-        return await future
+        return await sink.wait(kernel, timeout, exit_error("timeout", server, request, timeout))
     except CallExit as error:
         _explain(error, server, request, timeout)
         raise
     finally:
-        if handle is not None:
-            handle.cancel()
         if token.ref:
             kernel.remote.forget_call(token)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from foundation.errors import AlreadyStarted, BlockingCall, CallExit, StartError
-from foundation.kernel.ops import current
+from foundation.errors import AlreadyStarted, BlockingCall, CallExit, CallTimeout, StartError
+from foundation.kernel.ops import FutureSink, current
 from foundation.kernel.process import Caller, Process, park
 from foundation.kernel.signals import flush_exits
 from foundation.kernel.values import Pid
@@ -77,8 +77,10 @@ async def start(
         elif where is not None:
             host = await placer.find(where)
     child: Process | None = None
+    # In an asyncio task of this process (gather, wait_for) a future waits, not the process.
+    sink: Any = me if kernel.stepping is me else FutureSink(kernel.driver.new_future())
     if host is None or host == kernel.address:
-        token = Caller(me, me.pid, me.pid, None)
+        token = Caller(sink, me.pid, me.pid, None)
         child = kernel.spawn(
             process_class, payload, parent=me, link=link, name=name, starter=token, extra=extra
         )
@@ -86,25 +88,36 @@ async def start(
             started(child.pid)
     else:
         request = (process_class.kind, payload, link, name, extra)
-        token = kernel.remote.spawn(host, me, me, request)
-    return await _started(me, token, child, timeout, what)
+        token = kernel.remote.spawn(host, sink, me, request)
+    return await _started(me, sink, token, child, timeout, what)
 
 
 async def _started(
-    me: Process, token: Caller, child: Process | None, timeout: float | None, what: str
+    me: Process,
+    sink: Any,
+    token: Caller,
+    child: Process | None,
+    timeout: float | None,
+    what: str,
 ) -> Any:
     kernel = me.kernel
-    if token.done and child is not None and child.state == "dead":
-        raise start_error(child.get_extra("refused"), what)
-    me.waiting = token
-    if timeout is not None:
-        me.set_deadline(kernel.driver.now() + timeout)
     try:
+        if sink is not me:
+            return await sink.wait(kernel, timeout, CallTimeout("timeout"))
+        if token.done and child is not None and child.state == "dead":
+            raise start_error(child.get_extra("refused"), what)
+        me.waiting = token
+        if timeout is not None:
+            me.set_deadline(kernel.driver.now() + timeout)
         return await park(token)
     except CallExit as error:
         if not token.done:
             _abandon(me, token, child)
         raise start_error(error.reason, what) from None
+    except BaseException:
+        if not token.done and me.coro is not None:  # cancelled, as by asyncio.timeout
+            _abandon(me, token, child)
+        raise
 
 
 def _abandon(me: Process, token: Caller, child: Process | None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import reprlib
 from typing import Any
 
 
@@ -16,10 +18,43 @@ def state_of(server: Any) -> dict[str, Any]:
     return state
 
 
+class _Brief(reprlib.Repr):
+    """``repr`` that looks at the beginning of large containers only.
+
+    A state may have millions of items, and its host waits while it is described.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.left = limit  # values yet to be shown; each adds a character at least
+        self.maxlevel = 20
+        for kind in ("tuple", "list", "array", "dict", "set", "frozenset", "deque"):
+            setattr(self, f"max{kind}", limit)
+        for kind in ("string", "long", "other"):
+            setattr(self, f"max{kind}", 2 * limit)
+
+    def repr1(self, x: Any, level: int) -> str:
+        """Show one value, unless enough has been shown."""
+        self.left -= 1
+        return super().repr1(x, level) if self.left >= 0 else "..."
+
+    def repr_dict(self, x: dict[Any, Any], level: int) -> str:
+        """In the order of the dict; the base class sorts."""
+        if level <= 0:
+            return "{...}"
+        items = itertools.islice(x.items(), self.maxdict)
+        parts = [f"{self.repr1(k, level - 1)}: {self.repr1(v, level - 1)}" for k, v in items]
+        return "{" + ", ".join(parts + ["..."] * (len(x) > self.maxdict)) + "}"
+
+    def repr_bytes(self, x: bytes, level: int) -> str:
+        """Its beginning."""
+        return repr(x[: self.maxstring])
+
+
 def text(value: Any, limit: int = 500) -> str:
     """Return ``repr(value)``, cut when it is long; never raises."""
     try:
-        found = repr(value)
+        found = _Brief(limit).repr(value)
     except Exception:
         found = f"<unprintable {type(value).__name__}>"
     return found if len(found) <= limit else found[: limit - 3] + "..."

@@ -8,6 +8,12 @@ from typing import Any, Final
 from foundation.kernel.process import UNSET
 
 
+def _check(timeout: Any) -> None:
+    """Refuse a wrong timeout where it is written; ``nan`` is one, too."""
+    if timeout is not None and (isinstance(timeout, str) or not timeout >= 0):
+        raise ValueError(f"timeout must be None or 0 or more seconds, got {timeout!r}")
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """Answer the call with *value*; needed only to add an option to a plain reply.
@@ -24,6 +30,9 @@ class Reply:
     timeout: float | None = None
     hibernate: bool = False
 
+    def __post_init__(self) -> None:
+        _check(self.timeout)
+
 
 @dataclass(frozen=True, slots=True)
 class NoReply:
@@ -35,6 +44,9 @@ class NoReply:
     continue_: Any = UNSET
     timeout: float | None = None
     hibernate: bool = False
+
+    def __post_init__(self) -> None:
+        _check(self.timeout)
 
 
 Ok = NoReply

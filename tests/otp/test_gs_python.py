@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
+import time
 
 import pytest
 
 from foundation.otp import (
+    AlreadyStarted,
     BlockingCall,
     CallExit,
     CallTimeout,
+    Fail,
     GenServer,
     NoReply,
+    Ok,
     Result,
+    StartError,
     Task,
     alive,
     call,
@@ -23,9 +29,12 @@ from foundation.otp import (
     receive,
     reply,
     send,
+    send_after,
     spawn,
     trap_exit,
+    whereis,
 )
+from foundation.otp.describe import text
 from foundation.testing import eventually
 from tests.otp.gskit import Doer, ends, events, nothing, raiser
 
@@ -332,3 +341,76 @@ def test_gs_python_an_hour_takes_no_time(run):
         await receive()
 
     run(body)
+
+
+def test_gs_python_servers_can_be_started_side_by_side(run):
+    async def body():
+        trap_exit()
+        pids = await asyncio.gather(*(Doer.start_link(name=f"n{n}") for n in range(3)))
+        assert [whereis(f"n{n}") for n in range(3)] == pids
+        with pytest.raises(AlreadyStarted):
+            await asyncio.wait_for(Doer.start_link(name="n0"), 5)
+        with pytest.raises(StartError, match="no"):
+            await asyncio.wait_for(Doer.start_link(None, lambda s: Fail("no")), 5)
+        assert (await receive(timeout=5)).reason == "normal"  # of the link
+        with pytest.raises(StartError, match="timeout"):
+            await asyncio.wait_for(Doer.start_link(None, sleepy, timeout=0.01), 5)
+        assert await nothing()
+
+    run(body)
+
+
+async def sleepy(server):
+    await asyncio.sleep(3600)
+
+
+def test_gs_python_a_start_that_is_given_up_leaves_no_server(run):
+    async def body():
+        trap_exit()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await Doer.start_link(None, sleepy, name="given up")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(Doer.start_link(None, sleepy, name="this too"), 0.01)
+        await eventually(lambda: whereis("given up") is None and whereis("this too") is None)
+        assert await nothing()
+
+    run(body)
+
+
+@pytest.mark.parametrize("timeout", ["5", -1, float("nan")], ids=repr)
+def test_gs_python_a_wrong_timeout_is_an_error_where_it_is_written(run, timeout):
+    async def body():
+        trap_exit()
+        pid = await Doer.start_link()
+        with pytest.raises(CallExit, match="timeout must be"):
+            await call(pid, lambda server, caller: NoReply(timeout=timeout))
+        with pytest.raises(StartError, match="timeout must be"):
+            await Doer.start_link(None, lambda server: Ok(timeout=timeout))
+
+    run(body)
+
+
+def test_gs_python_nan_is_no_time(run):
+    async def body():
+        with pytest.raises(ValueError, match="nan"):
+            await receive(timeout=math.nan)
+        with pytest.raises(ValueError, match="nan"):
+            send_after(math.nan, me(), "never")
+        send_after(0.001, me(), "soon")
+        assert await receive(timeout=5) == "soon"
+
+    run(body)
+
+
+def test_gs_python_a_huge_state_is_described_by_its_beginning():
+    state = {"list": list(range(2_000_000)), "dict": dict.fromkeys(range(1_000_000)), "b": 1}
+    begun = time.perf_counter()
+    shown = text(state)
+    assert time.perf_counter() - begun < 0.2
+    assert shown.startswith("{'list': [0, 1, 2")
+    ring = []
+    ring.extend([ring] * 100)
+    assert text(ring).startswith("[[[")
+    small = {"b": [1, (2,), {3}], "a": {"x": None}, "t": "x" * 400, "n": 10**300}
+    assert text(small, 1000) == repr(small)
