@@ -121,6 +121,7 @@ class TaskStream(Generic[T]):
     def close(self) -> None:
         """Kill the tasks that still run; the stream is at its end."""
         self._exhausted = True
+        self._items, self._source = (), None  # a generator ends now, even if the stream is kept
         me = self._me
         if me is None:
             return

@@ -73,6 +73,10 @@ def clean():
     )
 
 
+async def same(n):
+    return n
+
+
 async def work(n, pause=0.0):
     await asyncio.sleep(pause)
     return n * 2
@@ -232,6 +236,36 @@ def test_task_18_leaving_the_loop_kills_the_running_tasks(run, kind, how, trap):
             monitor(pid)
             await receive(timeout=5.0)
         assert await nothing()
+
+    run(body)
+
+
+@pytest.mark.parametrize("kind", STREAMS)
+def test_task_18_a_generator_ends_with_its_stream(run, kind):
+    async def body():
+        ended = []
+
+        def numbers():
+            try:
+                yield from range(100)
+            finally:
+                ended.append("def")
+
+        async def more_numbers():
+            try:
+                for number in range(100):
+                    yield number
+            finally:
+                await asyncio.sleep(0)
+                ended.append("async def")
+
+        await begin(Log)
+        for items in (numbers, more_numbers):
+            stream = make_stream(kind, items(), same, max_concurrency=2)
+            assert await anext(stream) == Result(0)
+            stream.close()
+        await eventually(lambda: ended == ["def", "async def"])
+        assert clean()
 
     run(body)
 
