@@ -131,6 +131,20 @@ class Kernel:
             self._awake = True
             self.driver.call_soon(self.pump)
 
+    def turn(self, action: Callable[..., None], *args: Any) -> None:
+        """Run *action*, something that comes from outside, and a turn at once.
+
+        As if a turn followed in the next round of the loop, only without that round.
+        """
+        if self._awake:  # one follows, or runs
+            action(*args)
+            return
+        self._awake = True
+        try:
+            action(*args)
+        finally:
+            self.pump()
+
     def pump(self) -> None:
         """Run one turn."""
         runq = self._runq

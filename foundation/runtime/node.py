@@ -289,8 +289,10 @@ class Node:
 
     def _request(self, done: _CallFuture, server: Any, request: Any) -> None:
         try:
-            kernel = self._inner.program.running.kernel
+            program = self._inner.program
+            kernel = program.running.kernel
             kernel.turn(self._send_request, kernel, done, server, request)
+            program.flush()
         except Exception as error:
             _ThreadSink(done).resolve(None, False, error)
 

@@ -236,6 +236,11 @@ class Program:
         if self._endpoint is not None:
             self._endpoint.tell(address, message)
 
+    def flush(self) -> None:
+        """Write what was sent to other hosts, instead of in the next round of the loop."""
+        if self._endpoint is not None:
+            self._endpoint.flush()
+
     def _received(self, message: Any, sender: Any) -> None:
         assert self.host is not None
         if isinstance(message, NodeReady):

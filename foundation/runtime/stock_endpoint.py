@@ -59,6 +59,9 @@ class StockEndpoint:
         """Queue *message* for the sending thread."""
         self._outgoing.put((address, message))
 
+    def flush(self) -> None:
+        """The sending thread does not wait."""
+
     def _send(self) -> None:
         with self._system.private() as context:
             while (item := self._outgoing.get()) is not None:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from foundation.transport.engine import Engine
     from foundation.transport.links import Link
 
-READ_SIZE = 256 * 1024
 CONNECTING, PROVING, GREETING, OPEN, CLOSED = range(5)
 _AGAIN = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)
 
@@ -110,7 +109,8 @@ class Connection:
         if self.state == CLOSED:
             return
         try:
-            data = self.sock.recv(READ_SIZE)
+            buffer = self.engine.read_buffer
+            data = bytes(buffer[: self.sock.recv_into(buffer)])
         except OSError as error:
             if error.errno not in _AGAIN:
                 self.lost(f"read failed: {error.strerror}")

@@ -34,6 +34,7 @@ from foundation.transport.links import Link
 from foundation.transport.sockets import open_listeners, tune
 
 MAX_UNPROVEN = 512
+READ_SIZE = 256 * 1024
 DIAL_ATTEMPTS = 5
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 _log = logging.getLogger("foundation.transport")
@@ -80,6 +81,9 @@ class Engine:
         self._closed = False
         self._sweeper: Any = None
         self._pid = os.getpid()
+        # All connections read into this and copy from it: for a bytes object of READ_SIZE each
+        # read would map memory and give it back.
+        self.read_buffer = memoryview(bytearray(READ_SIZE))
         self._listeners: list[socket.socket] = []
         self.details = details
         self._listen()

@@ -96,6 +96,7 @@ def test_a_message_for_a_dead_endpoint_never_reaches_its_successor_on_the_port()
             heir_details = EndpointAddress("127.0.0.1", port, 4711)
             heir = object.__new__(_OutsideEngine)
             heir._deliver, heir._again = received.append, None
+            heir._late, heir._late_timer = [], None
             super(_OutsideEngine, heir).__init__(CONFIG, loop, heir_details)
             heir.ack_on_receipt = True
             try:
