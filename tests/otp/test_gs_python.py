@@ -14,12 +14,14 @@ from foundation.otp import (
     BlockingCall,
     CallExit,
     CallTimeout,
+    ExitMsg,
     Fail,
     GenServer,
     NoReply,
     Ok,
     Result,
     StartError,
+    Stop,
     Task,
     alive,
     call,
@@ -414,3 +416,25 @@ def test_gs_python_a_huge_state_is_described_by_its_beginning():
     assert text(ring).startswith("[[[")
     small = {"b": [1, (2,), {3}], "a": {"x": None}, "t": "x" * 400, "n": 10**300}
     assert text(small, 1000) == repr(small)
+
+
+def test_gs_55_who_started_without_a_link_is_no_parent(run):
+    async def body():
+        pid = await Doer.start(me(), None, True)
+        exit(pid, "shutdown")
+        assert await events(1) == [("info", ExitMsg(me(), "shutdown"))]
+        exit(pid, "kill")
+
+    run(body)
+
+
+def test_gs_51_a_stop_reply_that_cannot_be_sent_is_the_reason(run):
+    async def body():
+        trap_exit()
+        pid = await Doer.start_link(me())
+        with pytest.raises(CallExit, match="cannot be sent"):
+            await call(pid, lambda server, caller: Stop("normal", reply=(n for n in ())))
+        assert await events(1) == [("terminate", "normal")]
+        assert (await ends(pid)).type.endswith("Unsendable")
+
+    run(body)
