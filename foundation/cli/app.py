@@ -18,16 +18,26 @@ from foundation.errors import FoundationError
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 FILES = 1000  # for the demo: some ten seconds of work for two cores
 
+
+
+def _examples(*lines: str) -> str:
+    """Return the end of a help text: real command lines."""
+    return "\n".join(["Examples:", *(f"  {line}" for line in lines)])
+
+
 app = cyclopts.App(
     name="foundation",
     help="OTP for Python: run, watch and shoot at supervised applications.",
     version=lambda: foundation.__version__,
     suppress_keyboard_interrupt=False,
-    help_epilogue="Examples:\n\n"
-    "    foundation demo\n\n"
-    "    foundation run bank:Bank --hosts 2\n\n"
-    "    foundation tree --json\n\n"
-    "    foundation top --once",
+    help_format="plaintext",
+    help_epilogue=_examples(
+        "foundation demo",
+        "foundation run bank:Bank --hosts 2",
+        "foundation tree",
+        "foundation top --json",
+    )
+    + "\n\nExit codes: 0 done, 1 failed, 2 the command line is wrong, 130 Ctrl-C.",
 )
 
 
@@ -48,7 +58,13 @@ def run_app(arguments: list[str] | None = None) -> int:
     return int(result or EXIT_OK)
 
 
-@app.command
+@app.command(
+    help_epilogue=_examples(
+        "foundation demo",
+        "foundation demo --files 200 --kills 10 --hosts 2",
+        "foundation demo --seed 7 --json",
+    )
+)
 def demo(
     *,
     files: int = FILES,
@@ -85,7 +101,13 @@ def demo(
     return EXIT_OK if score.equal else EXIT_FAILED
 
 
-@app.command
+@app.command(
+    help_epilogue=_examples(
+        "foundation run bank:Bank",
+        "foundation run shop.main:App --name shop --hosts 4 --cookie-file secret",
+        "foundation run bank:Bank --hosts 0",
+    )
+)
 def run(
     target: str,
     /,
@@ -174,7 +196,9 @@ def _cookie(path: Path | None) -> bytes | None:
         raise Usage(f"the cookie file {path} cannot be read: {error.strerror}") from None
 
 
-@app.command
+@app.command(
+    help_epilogue=_examples("foundation tree", "foundation tree --node shop --json")
+)
 def tree(
     *,
     node: str | None = None,
@@ -195,7 +219,14 @@ def tree(
     return EXIT_OK
 
 
-@app.command
+@app.command(
+    help_epilogue=_examples(
+        "foundation top",
+        "foundation top --node shop --interval 0.2",
+        "foundation top --once",
+        "foundation top --json",
+    )
+)
 def top(
     *,
     node: str | None = None,
@@ -217,6 +248,8 @@ def top(
     """
     from foundation.cli import views
 
+    if not interval > 0:
+        raise Usage(f"--interval must be greater than 0, got {interval}")
     if as_json:
         print(json.dumps(views.top_json(_snapshot(node, cookie_file))))
     elif once or not sys.stdout.isatty():

@@ -136,3 +136,22 @@ def test_version_and_help(cli: Cli) -> None:
     code, out, _ = cli.run("--help")
     assert code == 0
     assert "foundation run bank:Bank" in out
+    assert "Exit codes: 0 done, 1 failed, 2 the command line is wrong" in out
+
+
+@pytest.mark.parametrize("command", ["demo", "run", "tree", "top"])
+def test_help_of_each_command_ends_in_command_lines(cli: Cli, command: str) -> None:
+    code, out, _ = cli.run(command, "--help")
+    assert code == 0
+    assert out.splitlines()[-1].strip().startswith(f"foundation {command}")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["nope"], ["run"], ["demo", "--files", "x"], ["demo", "--nope"], ["top", "--interval", "0"]],
+)
+def test_a_wrong_command_line_ends_with_2(cli: Cli, arguments: list[str]) -> None:
+    code, _, err = cli.run(*arguments)
+    assert code == 2
+    assert err
+    assert "Traceback" not in err
