@@ -15,7 +15,8 @@ def new_loop(config: TransportConfig) -> asyncio.AbstractEventLoop:
     if config.uvloop:
         import uvloop
 
-        return uvloop.new_event_loop()
+        made: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+        return made
     return asyncio.SelectorEventLoop()
 
 
