@@ -23,7 +23,7 @@ class Driver(Protocol):
     def now(self) -> float:
         """Return monotonic seconds."""
 
-    def call_soon(self, callback: Callable[[], None]) -> None:
+    def call_soon(self, callback: Callable[[], None], /) -> Any:
         """Run *callback* in the next turn of the loop."""
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> TimerHandle:
@@ -35,10 +35,13 @@ class Driver(Protocol):
     def report(self, report: Any) -> None:
         """Take a report (``kernel/reports.py``) for the log; must not raise."""
 
-    def enter_task(self, process: Any) -> None:
-        """Called before a coroutine of *process* is stepped (asyncio's current task)."""
+    def new_task(self, process: Any) -> Any:
+        """Return what stands for *process* while its coroutines are stepped (asyncio's task)."""
 
-    def leave_task(self, process: Any) -> None:
+    def enter_task(self, task: Any, /) -> None:
+        """Called before a coroutine is stepped."""
+
+    def leave_task(self, task: Any, /) -> None:
         """Called after the step."""
 
     def unwind(self, process: Any, coro: Any) -> None:

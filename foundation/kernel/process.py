@@ -253,7 +253,10 @@ class Process:
         assert coro is not None
         assert context is not None
         driver = kernel.driver
-        driver.enter_task(self)
+        task = self.task
+        if task is None:
+            task = self.task = driver.new_task(self)
+        driver.enter_task(task)
         kernel.stepping = self
         try:
             if ok:
@@ -266,11 +269,11 @@ class Process:
             ended, result = False, error
         else:
             kernel.stepping = None
-            driver.leave_task(self)
+            driver.leave_task(task)
             self._await_token(token)
             return
         kernel.stepping = None
-        driver.leave_task(self)
+        driver.leave_task(task)
         self.coro = None
         if ended:
             self.finished(result)
@@ -280,12 +283,14 @@ class Process:
     def _await_token(self, token: Any) -> None:
         if self.exiting is not UNSET:
             self.kernel.die(self, self.exiting)
+        elif self.waiting is token and token is not None:
+            return  # parked
         elif token is None:  # a bare yield, as asyncio.sleep(0) does
             self.outcome = (True, None)
             self.kernel.ready(self)
         elif getattr(token, "_asyncio_future_blocking", None) is not None:
             self._await_future(token)
-        elif self.waiting is not token:  # resolved already, or not one of ours
+        else:  # resolved already, or not one of ours
             if self.outcome is UNSET:
                 error = RuntimeError(f"cannot await {token!r} in a process")
                 self.outcome = (False, error)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from foundation.runtime.task import ProcessTask
@@ -32,14 +34,12 @@ class AsyncioDriver:
         self.loop = loop
         self._send_frame = send_frame
         self._report = report
-
-    def now(self) -> float:
-        """Return monotonic seconds."""
-        return self.loop.time()
-
-    def call_soon(self, callback: Callable[[], None]) -> None:
-        """Run *callback* in the next turn."""
-        self.loop.call_soon(callback)
+        # Those that every call needs, without a frame of ours in between.
+        plain = type(loop).time is asyncio.BaseEventLoop.time
+        self.now: Callable[[], float] = time.monotonic if plain else loop.time
+        self.call_soon: Callable[[Callable[[], None]], Any] = loop.call_soon
+        self.enter_task: Callable[[Any], None] = partial(_enter_task, loop)
+        self.leave_task: Callable[[Any], None] = partial(_leave_task, loop)
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
         """Run *callback* after *delay* seconds."""
@@ -55,16 +55,9 @@ class AsyncioDriver:
         if self._report is not None:
             self._report(report)
 
-    def enter_task(self, process: Any) -> None:
-        """Make the process asyncio's current task while its coroutine is stepped."""
-        task = process.task
-        if task is None:
-            task = process.task = ProcessTask(process, self.loop)
-        _enter_task(self.loop, task)
-
-    def leave_task(self, process: Any) -> None:
-        """Undo ``enter_task``."""
-        _leave_task(self.loop, process.task)
+    def new_task(self, process: Any) -> ProcessTask:
+        """Return what is asyncio's current task while a coroutine of *process* is stepped."""
+        return ProcessTask(process, self.loop)
 
     def unwind(self, process: Any, coro: Any) -> None:
         """End *coro*, a callback of *process* that awaits and will never go on."""
