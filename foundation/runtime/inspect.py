@@ -48,13 +48,12 @@ def snapshot(kernel: Kernel) -> dict[str, Any]:
 
 
 def _describe(process: Process) -> dict[str, Any]:
-    server = getattr(process, "server", None)
     name = process.name
     return {
         "pid": text(process.pid),
         "name": None if name is None else name if isinstance(name, str) else repr(name),
         "kind": process.kind,
-        "class": getattr(server, "module", "") or type(server or process).__qualname__,
+        "class": _class(process),
         "state": _state(process),
         "mailbox": len(process.mailbox),
         "links": len(process.links or ()),
@@ -62,6 +61,14 @@ def _describe(process: Process) -> dict[str, Any]:
         "parent": None if process.parent is None else text(process.parent),
         "restarts": process.get_extra("restarts", 0),
     }
+
+
+def _class(process: Process) -> str:
+    server = getattr(process, "server", None)
+    start = getattr(process, "start_spec", None)
+    if server is None and start:  # it is about to begin
+        return getattr(start[0], "__qualname__", repr(start[0]))
+    return getattr(server, "module", "") or type(server or process).__qualname__
 
 
 def _state(process: Process) -> str:
