@@ -79,7 +79,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         there=1_000_000,
     ),
     "spawn": Benchmark(
-        _local("spawn"),
+        hosts.in_worker(local.spawn),
         baselines={
             "thespian": "thespian_start",
             "pykka": "pykka_start",

@@ -71,6 +71,27 @@ class Prober(GenServer):
         return await async_rate(one if concurrent == 1 else many, effort, start=concurrent)
 
 
+class Inside(GenServer):
+    """Runs a measurement in the host it lives in."""
+
+    async def handle_call(self, request: Any, caller: Any) -> float:
+        """Run ``body(effort)``."""
+        body, effort = request
+        result: float = await body(effort)
+        return result
+
+
+def in_worker(body: Callable[[Effort], Awaitable[float]]) -> Any:
+    """Return the measurement that runs *body*, a function of a module, in a worker host."""
+
+    async def measure(effort: Effort) -> float:
+        inside = await Inside.start(host="w1")
+        result: float = await call(inside, (body, effort), timeout=60)
+        return result
+
+    return on_node(lambda node, effort: node.run(measure, effort))
+
+
 async def _probe(concurrent: int, effort: Effort) -> float:
     prober = await Prober.start_link(host="w1")
     result: float = await call(prober, (concurrent, effort), timeout=60)

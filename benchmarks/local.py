@@ -82,7 +82,7 @@ async def registry_lookup(effort: Effort) -> float:
 
 
 async def spawn(effort: Effort) -> float:
-    """Start servers under a DynamicSupervisor, one after the other."""
+    """Start servers under a DynamicSupervisor, one after the other, within a worker host."""
     rates: list[float] = []
     size = effort.size(10_000)
     spec = Counter.spec(1)

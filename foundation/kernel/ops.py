@@ -181,12 +181,14 @@ class FutureSink:
         else:
             self.future.set_exception(value)
 
-    async def wait(self, kernel: Any, timeout: float | None, late: Exception) -> Any:
-        """Wait for the reply; after *timeout* seconds raise *late*."""
+    async def wait(
+        self, kernel: Any, timeout: float | None, late: Callable[[], Exception]
+    ) -> Any:
+        """Wait for the reply; after *timeout* seconds raise what *late* returns."""
         future, handle = self.future, None
         if timeout is not None:
             handle = kernel.driver.call_later(
-                timeout, lambda: None if future.done() else future.set_exception(late)
+                timeout, lambda: None if future.done() else future.set_exception(late())
             )
         try:
             return await future
@@ -207,7 +209,9 @@ async def call_from_task(
     sink = FutureSink(kernel.driver.new_future())
     token = kernel.request(sink, pid, server, request, system)
     try:
-        return await sink.wait(kernel, timeout, exit_error("timeout", server, request, timeout))
+        return await sink.wait(
+            kernel, timeout, lambda: exit_error("timeout", server, request, timeout)
+        )
     except CallExit as error:
         _explain(error, server, request, timeout)
         raise

@@ -103,7 +103,7 @@ async def _started(
     kernel = me.kernel
     try:
         if sink is not me:
-            return await sink.wait(kernel, timeout, CallTimeout("timeout"))
+            return await sink.wait(kernel, timeout, lambda: CallTimeout("timeout"))
         if token.done and child is not None and child.state == "dead":
             raise start_error(child.get_extra("refused"), what)
         me.waiting = token
