@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import pytest
+
+# A suite started in the background of a script inherits an ignored SIGINT, and so would the
+# programs that it starts; many tests are about Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
