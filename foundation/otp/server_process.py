@@ -123,14 +123,12 @@ class ServerProcess(Process):
         if self.coro is not None or self.state != "running":
             self._parked()
             return
-        if self.deadline is not None:
-            self.deadline = None
+        self.deadline = None
         mailbox = self.mailbox
         if self.debug is not None:
             self.debug.run(self)
         else:
-            budget = self.kernel.budget
-            server = self.server
+            budget, server = self.kernel.budget, self.server
             while mailbox:
                 item = mailbox.popleft()
                 self.current = item
@@ -178,8 +176,7 @@ class ServerProcess(Process):
             self.mailbox.append(caller)
             self.run()
             return
-        self.current = caller
-        self.callback = "handle_call"
+        self.current, self.callback = caller, "handle_call"
         self.idle_timeout = self.deadline = None
         try:
             result = self.server.handle_call(caller.request, caller)
@@ -190,6 +187,9 @@ class ServerProcess(Process):
         if kind in ATOMS and not caller.done:
             caller.done = True
             caller.sink.outcome = (True, result)
+            if not self.mailbox and self.exiting is UNSET:
+                self.current, self.idle = None, True
+                return
         elif kind not in SPECIAL:
             self._reply(caller, result)
         else:
