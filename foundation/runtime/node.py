@@ -203,27 +203,33 @@ async def _run_and_tell(
             future.set_result(result)
 
 
-class _CallFuture(concurrent.futures.Future[Any]):
-    """What a thread waits for."""
+class _Waiter:
+    """The sink of a call by a thread, which waits for it and may give up at any moment.
 
-    token: Caller | None = None
+    A bare lock: the thread must not wake up to wait for the lock of a condition, too.
+    """
 
+    __slots__ = ("_lock", "outcome", "token")
 
-class _ThreadSink:
-    """Takes the reply for a thread, which may give up at any moment."""
-
-    __slots__ = ("future",)
-
-    def __init__(self, future: _CallFuture) -> None:
-        self.future = future
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+        self.outcome: tuple[bool, Any] | None = None
+        self.token: Caller | None = None
 
     def resolve(self, token: Any, ok: bool, value: Any) -> None:
-        """Complete the future, unless its thread has cancelled it."""
-        if self.future.set_running_or_notify_cancel():
-            if ok:
-                self.future.set_result(value)
-            else:
-                self.future.set_exception(value)
+        """Hand the reply over; the first one counts."""
+        if self.outcome is None:
+            self.outcome = (ok, value)
+            self._lock.release()
+
+    def wait(self, timeout: float | None) -> tuple[bool, Any] | None:
+        """Wait for the reply; None when there is none in time."""
+        if timeout is None:
+            self._lock.acquire()
+        else:
+            self._lock.acquire(timeout=min(max(0.0, timeout), threading.TIMEOUT_MAX))
+        return self.outcome
 
 
 class Node:
@@ -269,43 +275,42 @@ class Node:
             timeout: seconds; None waits for ever.
         """
         self._not_inside()
-        done = _CallFuture()
+        waiter = _Waiter()
         try:
-            self._loop.call_soon_threadsafe(self._request, done, server, request)
+            self._loop.call_soon_threadsafe(self._request, waiter, server, request)
         except RuntimeError:
             raise self._closed() from None
-        try:
-            return done.result(timeout)
-        except CallExit as error:
-            error.server, error.request, error.timeout = server, request, timeout
-            error.args = (error.reason, server, request, timeout)
-            raise
-        except concurrent.futures.TimeoutError:
-            if done.done() and (own := done.exception()) is not None:
-                raise own from None
-            done.cancel()
-            self._forget(done)
-            raise CallTimeout("timeout", server, request, timeout) from None
+        outcome = waiter.wait(timeout)
+        if outcome is None:
+            self._forget(waiter)
+            raise CallTimeout("timeout", server, request, timeout)
+        ok, value = outcome
+        if ok:
+            return value
+        if isinstance(value, CallExit):
+            value.server, value.request, value.timeout = server, request, timeout
+            value.args = (value.reason, server, request, timeout)
+        raise value
 
-    def _request(self, done: _CallFuture, server: Any, request: Any) -> None:
+    def _request(self, waiter: _Waiter, server: Any, request: Any) -> None:
         try:
             program = self._inner.program
             kernel = program.running.kernel
-            kernel.turn(self._send_request, kernel, done, server, request)
+            kernel.turn(self._send_request, kernel, waiter, server, request)
             program.flush()
         except Exception as error:
-            _ThreadSink(done).resolve(None, False, error)
+            waiter.resolve(None, False, error)
 
     def _send_request(
-        self, kernel: Kernel, done: _CallFuture, server: Any, request: Any
+        self, kernel: Kernel, waiter: _Waiter, server: Any, request: Any
     ) -> None:
-        done.token = kernel.request(_ThreadSink(done), kernel.outside, server, request)
+        waiter.token = kernel.request(waiter, kernel.outside, server, request)
 
-    def _forget(self, done: _CallFuture) -> None:
+    def _forget(self, waiter: _Waiter) -> None:
         def forget() -> None:
             host = self._inner.program.host
-            if host is not None and done.token is not None and done.token.ref:
-                host.kernel.remote.forget_call(done.token)
+            if host is not None and waiter.token is not None and waiter.token.ref:
+                host.kernel.remote.forget_call(waiter.token)
 
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(forget)
