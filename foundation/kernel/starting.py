@@ -89,7 +89,12 @@ async def start(
     else:
         request = (process_class.kind, payload, link, name, extra)
         token = kernel.remote.spawn(host, sink, me, request)
-    return await _started(me, sink, token, child, timeout, what)
+    result = await _started(me, sink, token, child, timeout, what)
+    plain = name is not None and not hasattr(name, "__claim__")
+    if child is None and plain and type(result) is Pid and result in (me.links or ()):
+        # The authority's word may come later, by another route; its end comes by the link.
+        kernel.names.on_up(result.host, name, result)
+    return result
 
 
 async def _started(
