@@ -17,7 +17,7 @@ FORMAT = "{:<20} {:>12} {:>6} {:>13} {:>3}  {}"
 NOTE = """
 Targets in calls per second are stated for a machine of two cores where Elixir makes 770,000 local
 calls a second and Pykka 16,000. Pykka's figure has two modes: its two threads hand over the
-interpreter lock about three times as fast when they happen to share a core (45,000 there).
+interpreter lock about three times as fast when they happen to share a core.
 """
 
 
