@@ -120,6 +120,7 @@ class Program:
         self._endpoint: Any = None
         self._control: Any = None
         self._frozen = Frozen()
+        self._reviving: asyncio.Task[None] | None = None  # the newest restart of the control host
         self._farewell: asyncio.Future[None] | None = None
         self._ready: asyncio.Future[None] | None = None
         self.restarts = 0
@@ -292,6 +293,7 @@ class Program:
             return
         task = host.loop.create_task(self._revive())
         self._tasks.add(task)
+        self._reviving = task
         task.add_done_callback(self._tasks.discard)
 
     async def _revive(self) -> None:
@@ -300,7 +302,8 @@ class Program:
             if self.on_restart is not None:
                 await self.on_restart()
         except Exception as error:
-            self._fail(error)
+            if self._reviving is asyncio.current_task():
+                self._fail(error)  # else it died again meanwhile, and a later task sees to it
 
     def fail(self, error: BaseException) -> None:
         """The node cannot go on."""
