@@ -10,7 +10,6 @@ import asyncio
 import gc
 import os
 import signal
-import threading
 from typing import Any
 
 from thespian.actors import (
@@ -163,8 +162,3 @@ class HostLeaves:
 
     def __init__(self, address: str) -> None:
         self.address = address
-
-
-def thread_names() -> list[str]:
-    """Return the threads of this process, for ``foundation doctor``."""
-    return [thread.name for thread in threading.enumerate()]
