@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from foundation import errors
 
 if TYPE_CHECKING:
+    from foundation.cluster.entry import run, start
     from foundation.errors import (
         AlreadyStarted,
         CallExit,
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
         NoProc,
         StartError,
     )
-    from foundation.otp.application import Application, run, start
+    from foundation.otp.application import Application
     from foundation.runtime.node import AsyncNode, Node
 
 __all__ = [
@@ -44,9 +45,9 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in ("Application", "run", "start"):
-        from foundation.otp import application
+        from foundation.cluster import entry
 
-        return getattr(application, name)
+        return getattr(entry, name)
     if name in ("AsyncNode", "Node"):
         from foundation.runtime import node
 

@@ -23,7 +23,10 @@ FoundationError
  ├── CodecError              bytes from a peer could not be decoded        (also ValueError)
  ├── TransportError          the transport could not start or reach a peer (also ConnectionError)
  │    └── CookieError        no usable cookie, or the peer's differs
- └── NodeError               a node could not be started, or has stopped
+ ├── NodeError               a node could not be started, or has stopped
+ └── ClusterError            something that only a cluster can do failed
+      ├── NotInCluster       this node is not part of a cluster
+      └── ClusterTimeout     nodes did not come together in time          (also TimeoutError)
 
 ``Exit`` is not in the tree: raising it is how a process ends itself with a reason.
 """
@@ -59,7 +62,8 @@ class CallExit(FoundationError):
         server: what was called.
         request: the request, as the caller passed it.
         timeout: seconds the caller was willing to wait, or None.
-        definite: True when the request was certainly not carried out.
+        definite: True when the request was certainly not carried out, so that it is safe to make
+            the call again: nobody was there, or the server ended before it took the request.
     """
 
     definite = False
@@ -320,6 +324,41 @@ class CookieError(TransportError):
 
 class NodeError(FoundationError):
     """A node could not be started, or has stopped."""
+
+
+class ClusterError(FoundationError):
+    """Something that only a cluster can do failed."""
+
+
+class NotInCluster(ClusterError):
+    """This node is not part of a cluster."""
+
+
+class ClusterTimeout(ClusterError, TimeoutError):
+    """Not enough nodes came together in time.
+
+    Attributes:
+        wanted: how many were waited for.
+        timeout: for how many seconds.
+        view: who was there in the end.
+        settled: whether those agreed.
+    """
+
+    def __init__(self, wanted: int, timeout: float, view: Any, settled: bool) -> None:
+        super().__init__(wanted, timeout, view, settled)
+        self.wanted = wanted
+        self.timeout = timeout
+        self.view = view
+        self.settled = settled
+
+    def __str__(self) -> str:
+        there = ", ".join(self.view.names) or "nobody"
+        state = "" if self.settled else ", and they do not agree yet"
+        return (
+            f"{self.wanted} nodes were waited for, {len(self.view)} are there after "
+            f"{self.timeout} s ({there}){state}; check that the others run, have the same cluster "
+            "name and cookie, and that discovery finds them (log level INFO shows what it does)"
+        )
 
 
 def _short(value: Any, limit: int = 300) -> str:

@@ -15,7 +15,8 @@ written as such; everything else is an *extension*: a code from the table and a 
     7       bytearray                             its bytes
     8       dataclass of a class that the      msgpack array: the class by cloudpickle (made
             other host cannot import           once), then the values of the fields
-    9-15    reserved for this module
+    9       `ByValue`: a class or function     cloudpickle, with its whole module by value
+    10-15   reserved for this module
     16-24   Pid, Ref, Alias, Shutdown, Crash,     msgpack array of the values of the fields
             BadReturn, ExitMsg, Down, Timeout
     25-31   reserved for ``kernel/values.py``
@@ -29,6 +30,8 @@ Invariants:
         of a subclass (named tuple, ``str`` subclass, enumeration, …) so travels as pickle.
     C2  ``dumps`` raises nothing but ``Unsendable``, ``loads`` nothing but ``CodecError``.
     C3  ``loads(..., allow_pickle=False)`` runs no code that the sender chose.
+    C4  ``loads(..., allow_code=False)`` takes no class or function that was sent by value. That
+        keeps honest nodes honest; a pickle can do anything.
 
 The default of `loads` unpickles, so call it only on bytes of an authenticated peer.
 
@@ -41,6 +44,7 @@ from __future__ import annotations
 import dataclasses
 import pickle
 import struct
+import sys
 from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any
@@ -62,11 +66,12 @@ from foundation.kernel.values import (
     Timeout,
 )
 
-__all__ = ["dumps", "dumps_frame", "loads", "pickled", "register", "register_custom"]
+__all__ = ["ByValue", "dumps", "dumps_frame", "loads", "pickled", "register", "register_custom"]
 
 (
     PICKLE, CLOUDPICKLE, TUPLE, SET, FROZENSET, BIG_INT, COMPLEX, BYTEARRAY, BY_VALUE,
 ) = range(9)  # fmt: skip
+SHIPPED = 9
 
 _FIRST_FREE_CODE = 16
 _LAST_CODE = 127
@@ -107,6 +112,27 @@ _from_raw: dict[int, Callable[[bytes], object]] = {
 }
 
 _class_of: dict[int, type] = {}
+
+
+class ByValue:
+    """Stands for a class or function that arrives as itself although it is not importable there."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def _ship(by_value: ByValue) -> bytes:
+    value = by_value.value
+    module = sys.modules.get(value.__module__)
+    if module is None or value.__module__ in cloudpickle.list_registry_pickle_by_value():
+        return _cloudpickled(value)
+    cloudpickle.register_pickle_by_value(module)
+    try:
+        return _cloudpickled(value)
+    finally:
+        cloudpickle.unregister_pickle_by_value(module)
 
 
 class _TooDeep(Exception):
@@ -195,19 +221,24 @@ def dumps_frame(head: list[Any], operations: list[tuple[Any, ...]]) -> bytes:
         return dumps(frame)
 
 
-def loads(data: bytes | bytearray | memoryview, *, allow_pickle: bool = True) -> object:
+def loads(
+    data: bytes | bytearray | memoryview, *, allow_pickle: bool = True, allow_code: bool = True
+) -> object:
     """Return the object that `dumps` made *data* of.
 
     Args:
         data: exactly one message, from an authenticated peer unless *allow_pickle* is False.
         allow_pickle: False refuses the codes that can run code of the sender.
+        allow_code: False refuses classes and functions by value.
 
     Raises:
         CodecError: the bytes are no message: malformed, truncated, too deep, a code that nobody
             registered here, or a class that cannot be imported here.
     """
     try:
-        return _unpack(data) if allow_pickle else _unpack_safely(data)
+        if allow_pickle and allow_code:
+            return _unpack(data)
+        return _unpack_importable(data) if allow_pickle else _unpack_safely(data)
     except CodecError:
         raise
     except Exception as error:
@@ -402,7 +433,7 @@ _loaded: dict[bytes, Any] = {}  # one entry for each such class a peer has
 
 
 def _unpacking(
-    inner: Callable[[Any], object] | None, allow_pickle: bool
+    inner: Callable[[Any], object] | None, allow_pickle: bool, allow_code: bool
 ) -> Callable[[Any], object]:
     """Return the function that unpacks one level; *inner* unpacks the next, see `_packing`."""
 
@@ -411,7 +442,7 @@ def _unpacking(
         if build is not None:
             if inner is None:
                 raise CodecError(f"extensions are nested more than {_MAX_DEPTH} deep")
-            if code == BY_VALUE and not allow_pickle:
+            if code == BY_VALUE and not (allow_pickle and allow_code):
                 raise CodecError("classes by value are refused here; register the class")
             parts = inner(payload)
             if type(parts) is not list:
@@ -420,6 +451,8 @@ def _unpacking(
         build_raw = _from_raw.get(code)
         if build_raw is not None:
             return build_raw(payload)
+        if code in (CLOUDPICKLE, SHIPPED) and not allow_code:
+            raise CodecError("classes and functions by value are refused here")
         return _unpickle(code, payload, allow_pickle)
 
     unpackb = msgpack.unpackb
@@ -431,7 +464,7 @@ def _unpacking(
 
 
 def _unpickle(code: int, payload: bytes, allow_pickle: bool) -> object:
-    if code not in (PICKLE, CLOUDPICKLE):
+    if code not in (PICKLE, CLOUDPICKLE, SHIPPED):
         msg = f"code {code} is unknown here; both ends must import the module that registers it"
         raise CodecError(msg)
     if not allow_pickle:
@@ -447,19 +480,21 @@ def _chain_packing() -> Callable[[Any], bytes]:
     return pack
 
 
-def _chain_unpacking(allow_pickle: bool) -> Callable[[Any], object]:
+def _chain_unpacking(allow_pickle: bool, allow_code: bool = True) -> Callable[[Any], object]:
     unpack = None
     for _ in range(_MAX_DEPTH + 1):
-        unpack = _unpacking(unpack, allow_pickle)
+        unpack = _unpacking(unpack, allow_pickle, allow_code)
     assert unpack is not None
     return unpack
 
 
 _from_list[BY_VALUE] = _from_blob
+_raw[ByValue] = (SHIPPED, _ship)
 _pack_nested = _chain_packing()
 _pack = _packing(0, _pack_nested)
 _pack_frame = _packing(0, _pack_nested, look=False)
 _unpack = _chain_unpacking(allow_pickle=True)
+_unpack_importable = _chain_unpacking(allow_pickle=True, allow_code=False)
 _unpack_safely = _chain_unpacking(allow_pickle=False)
 _ext_packer = msgpack.Packer(strict_types=True)
 

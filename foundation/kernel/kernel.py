@@ -305,7 +305,16 @@ class Kernel:
         resolve = getattr(dest, "__resolve__", None)
         if resolve is not None:
             return resolve(self)  # type: ignore[no-any-return]
-        return self.names.lookup(dest)
+        found = self.names.lookup(dest)
+        if found is None and kind is tuple and len(dest) == 2:
+            return self.resolve_on(*dest)
+        return found
+
+    def resolve_on(self, name: Any, node: Any) -> Pid | None:
+        """Return who holds *name* on *node*, or None."""
+        if node == self.address.partition("/")[0]:
+            return self.names.lookup(name)
+        return self.names.elsewhere(name, node)
 
     def deliver(self, dest: Any, message: Any, kind: int = INFO) -> bool:
         """Send *message* (already isolated); False when a name is held by nobody."""
@@ -397,8 +406,10 @@ class Kernel:
             caller.sink = process
         return caller
 
-    def answer(self, caller: Caller, ok: bool, value: Any) -> None:
+    def answer(self, caller: Caller, ok: bool, value: Any, untaken: bool = False) -> None:
         """Answer *caller* once (K4); *value* is isolated already. For ``ok=False``: a reason.
+
+        *untaken*: the request was certainly not carried out.
 
         Raises:
             Unsendable: the reply cannot travel to the caller's host; it is still unanswered.
@@ -407,7 +418,7 @@ class Kernel:
             return
         sink = caller.sink
         if sink is None:
-            self.remote.answer(caller, ok, value)
+            self.remote.answer(caller, ok, value, untaken)
         caller.done = True
         server = caller.server
         if type(server) is not Pid and server.deferred is not None:
@@ -417,7 +428,10 @@ class Kernel:
         if ok:
             sink.resolve(caller, True, value)
         else:
-            sink.resolve(caller, False, exit_error(value, None, None))
+            error = exit_error(value, None, None)
+            if untaken:
+                error.definite = True
+            sink.resolve(caller, False, error)
 
     def fail_callers(self, process: Process, reason: Any) -> None:
         """Fail everyone who waits for the dead *process*."""
@@ -431,7 +445,7 @@ class Kernel:
             process.mailbox.extend(process.urgent)
         for item in process.mailbox:
             if type(item) is Caller:
-                self.answer(item, False, reason)
+                self.answer(item, False, reason, untaken=True)
             elif item[0] == SYS:
                 self.answer(item[1], False, reason)
         process.mailbox.clear()
@@ -444,6 +458,7 @@ class Kernel:
         processes = list(self.procs.values())
         calls = [call for peer in self.remote.peers.values() for call in peer.calls.values()]
         self.remote.peers.clear()
+        self.remote.neighbours.clear()
         for process in processes:
             process.state = "dead"
             process.waiting = None

@@ -31,6 +31,9 @@ class Names:
         self._kernel = kernel
         self.authority: str | None = None  # None: this kernel decides
         self._by_name: dict[Any, Pid] = {}
+        # Who holds a name on another node; set by the cluster.
+        self.elsewhere: Callable[[Any, Any], Pid | None] = lambda name, node: None
+        self.on_change: list[Callable[[Any, Pid | None], None]] = []  # at the authority
         self._claims: dict[int, tuple[Granted, Any, Pid]] = {}  # not answered yet
         self._next_claim = 0
         self._disputed: dict[Any, list[tuple[str, int, Any, Pid]]] = {}
@@ -90,10 +93,12 @@ class Names:
 
     def release(self, name: Any, pid: Pid) -> None:
         """Give up *name* if *pid* (a local process) holds it."""
-        if self._by_name.get(name) == pid:
+        held = self._by_name.get(name) == pid
+        if held:
             del self._by_name[name]
         if self.authority is None:
             self._kernel.remote.broadcast(("name_down", name, pid))
+            self._changed(name, None, held)
         else:
             self._kernel.remote.op(self.authority, ("release", name, pid))
 
@@ -101,6 +106,7 @@ class Names:
         """Drop the names of a remote process known dead (N3)."""
         for name in [n for n, holder in self._by_name.items() if holder == pid]:
             del self._by_name[name]
+            self._changed(name, None)
 
     def forget_host(self, host: str) -> None:
         """Drop the names of a lost host."""
@@ -161,11 +167,18 @@ class Names:
     def _grant(self, name: Any, pid: Pid) -> None:
         self._by_name[name] = pid
         self._kernel.remote.broadcast(("name_up", name, pid))
+        self._changed(name, pid)
 
     def _drop(self, name: Any, pid: Pid) -> None:
         del self._by_name[name]
         if self.authority is None:
             self._kernel.remote.broadcast(("name_down", name, pid))
+            self._changed(name, None)
+
+    def _changed(self, name: Any, pid: Pid | None, really: bool = True) -> None:
+        if really and self.authority is None:
+            for told in self.on_change:
+                told(name, pid)
 
     def _gone(self, pid: Pid) -> bool:
         kernel = self._kernel

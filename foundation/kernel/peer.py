@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from foundation.errors import CodecError, Unsendable
+from foundation.kernel.association import Association
 from foundation.kernel.codec import dumps, loads, register_custom
 from foundation.kernel.process import Caller, FunctionProcess, Process
 from foundation.kernel.values import Crash, Pid, Ref
@@ -20,15 +21,19 @@ def register_kind(process_class: type[Process]) -> None:
 
 
 class Peer:
-    """What this host shares with one other host."""
+    """What this host shares with one other host; *association*: with one of another node."""
 
     __slots__ = (
-        "calls", "host", "incarnation", "links", "monitors", "ops", "spawning", "watched"
-    )
+        "association", "calls", "host", "incarnation", "links", "monitors", "ops", "spawning",
+        "watched",
+    )  # fmt: skip
 
-    def __init__(self, host: str, incarnation: int) -> None:
+    def __init__(
+        self, host: str, incarnation: int, association: Association | None = None
+    ) -> None:
         self.host = host
         self.incarnation = incarnation
+        self.association = association
         self.ops: list[tuple[Any, ...]] = []
         self.links: dict[tuple[Pid, Pid], None] = {}  # (local, remote)
         self.monitors: dict[Ref, tuple[Pid, Pid, Any]] = {}  # ref -> (watcher, watched, as)

@@ -10,6 +10,8 @@ Invariants:
     R2  A frame for, or from, another incarnation of a host is dropped.
     R3  When a host goes down, every link, monitor, call and name that crosses to it is
         settled, once.
+    R4  Hosts of other nodes (*foreign* ones) share no names and tables with this host, and when
+        a frame from or to one is lost, R3 applies (``kernel/association.py``).
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from foundation.errors import CodecError, NoConnection
+from foundation.kernel.association import ACCEPT, ANNOUNCE, FOLLOW, RESTART, SETTLE, Association
 from foundation.kernel.codec import dumps, dumps_frame, loads
 from foundation.kernel.peer import PROCESS_KINDS, Peer, bounded, pack_reason, unpack_reason
 from foundation.kernel.process import SYS, Caller, Process
@@ -31,6 +34,9 @@ SEND, CALL, REPLY, FAIL, LINK, UNLINK, EXIT, MONITOR, DEMONITOR, DOWN, SPAWN = r
 
 MAX_OPS = 2000  # in one frame: bounds the memory and the pause of the receiver
 MAX_FRAME = 16 * 1024 * 1024  # bytes at which a frame of several operations is divided
+EARLY_FRAMES = 200  # kept of a foreign host that this one has not been told of yet ...
+EARLY_HOSTS = 100  # ... of so many such hosts ...
+EARLY_SECONDS = 2.0  # ... for so long
 
 
 class Remote:
@@ -39,6 +45,11 @@ class Remote:
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
         self.peers: dict[str, Peer] = {}
+        self.neighbours: dict[str, Peer] = {}  # those of this node
+        self._early: dict[str, list[bytes]] = {}  # frames of hosts that will be peers
+        self._associations = 0
+        self.accept_code = False  # by value, in starts from other nodes
+        self._severed: dict[str, int] = {}  # foreign hosts that went down: their incarnation
         self._dirty: dict[str, Peer] = {}
         self._exported: dict[int, Caller] = {}  # callers that another host is to answer
         self._export = 0
@@ -75,6 +86,42 @@ class Remote:
 
     # Hosts
 
+    def foreign_up(self, host: str, incarnation: int) -> None:
+        """A host of another node can be reached from now on."""
+        known = self.peers.get(host)
+        if known is not None:
+            if known.incarnation == incarnation:
+                return
+            self.host_down(host, "killed")
+        self.peers[host] = Peer(host, incarnation, self._next_association())
+        for frame in self._early.pop(host, ()):
+            self.on_frame(frame)
+        if self._severed.pop(host, None) == incarnation:
+            self.announce(host)  # to them the last association may not be over yet
+
+    def _next_association(self) -> Association:
+        self._associations += 1
+        return Association(self._associations)
+
+    def announce(self, host: str) -> None:
+        """Let a foreign host know that what crossed between it and this one is settled."""
+        peer = self.peers.get(host)
+        if peer is not None and peer.association is not None:
+            self._dirty[host] = peer
+            self._kernel.wake()
+
+    def connection_lost(self, host: str) -> None:
+        """The connection to a foreign host broke: what was under way is lost (R4)."""
+        peer = self.peers.get(host)
+        if peer is not None and peer.association is not None and peer.association.used:
+            self._begin_anew(peer, self._next_association())
+
+    def _begin_anew(self, peer: Peer, association: Association) -> None:
+        """Settle all that crosses to a foreign host, and go on in *association*."""
+        self.host_down(peer.host, "noconnection")
+        self._severed.pop(peer.host, None)
+        self.peers[peer.host] = Peer(peer.host, peer.incarnation, association)
+
     def host_up(self, host: str, incarnation: int) -> bool:
         """Another host can be reached from now on; False when that is no news, or too old."""
         if self._buried.get(host, -1) >= incarnation:
@@ -84,7 +131,7 @@ class Remote:
             if known.incarnation >= incarnation:
                 return False
             self.host_down(host, "killed")
-        self.peers[host] = Peer(host, incarnation)
+        self.peers[host] = self.neighbours[host] = Peer(host, incarnation)
         if self._kernel.names.authority is None:
             for name, pid in self._kernel.names.items():
                 self.op(host, ("name_up", name, pid))
@@ -99,13 +146,18 @@ class Remote:
         peer = self.peers.pop(host, None)
         if peer is None:
             return
-        if reason == "killed":
-            self.bury(host, peer.incarnation)
         self._dirty.pop(host, None)
         kernel = self._kernel
-        kernel.names.forget_host(host)
-        for told in self.on_host:
-            told(host, False)
+        if self.neighbours.pop(host, None) is not None:
+            if reason == "killed":
+                self.bury(host, peer.incarnation)
+            kernel.names.forget_host(host)
+            for told in self.on_host:
+                told(host, False)
+        elif peer.association is not None and peer.association.used:
+            if len(self._severed) >= EARLY_HOSTS:
+                del self._severed[next(iter(self._severed))]
+            self._severed[host] = peer.incarnation
         for caller in list(peer.calls.values()):
             kernel.answer(caller, False, reason)
         for local, remote in list(peer.links):
@@ -140,8 +192,8 @@ class Remote:
             self._say(peer, operation)
 
     def broadcast(self, operation: tuple[Any, ...]) -> None:
-        """Say *operation* to every host that is up."""
-        for peer in self.peers.values():
+        """Say *operation* to every host of this node that is up."""
+        for peer in self.neighbours.values():
             self._say(peer, operation)
 
     def _say(self, peer: Peer, operation: tuple[Any, ...]) -> None:
@@ -157,7 +209,7 @@ class Remote:
         dirty, self._dirty = self._dirty, {}
         for host, peer in dirty.items():
             ops, peer.ops = peer.ops, []
-            for start in range(0, len(ops), MAX_OPS):
+            for start in range(0, len(ops) or 1, MAX_OPS):
                 try:
                     self._send_ops(peer, ops[start : start + MAX_OPS])
                 except Exception as error:  # the other hosts, and this one, must go on
@@ -165,12 +217,18 @@ class Remote:
 
     def _send_ops(self, peer: Peer, ops: list[tuple[Any, ...]]) -> None:
         kernel = self._kernel
-        frame = dumps_frame([kernel.address, kernel.incarnation, peer.incarnation], ops)
+        head = [kernel.address, kernel.incarnation, peer.incarnation]
+        association = peer.association
+        if association is not None:
+            head += (association.mine, association.theirs, association.sent + 1)
+        frame = dumps_frame(head, ops)
         if len(frame) > MAX_FRAME and len(ops) > 1:
             half = len(ops) // 2
             self._send_ops(peer, ops[:half])
             self._send_ops(peer, ops[half:])
             return
+        if association is not None:
+            association.sent += 1
         self.frames_out += 1
         self.ops_out += len(ops)
         kernel.driver.send_frame(peer.host, frame)
@@ -182,12 +240,19 @@ class Remote:
             CodecError: it is not a frame.
         """
         decoded = loads(frame)
-        if type(decoded) is not list or len(decoded) != 4:
+        if type(decoded) is not list or len(decoded) not in (4, 7):
             raise CodecError("not a frame of a kernel")
-        host, incarnation, mine, ops = decoded
-        peer = self.peers.get(host)
-        if peer is None or peer.incarnation != incarnation or mine != self._kernel.incarnation:
+        host, incarnation, mine, *association, ops = decoded
+        if mine != self._kernel.incarnation:
             return  # R2
+        peer = self.peers.get(host)
+        if association and (peer is None or peer.incarnation != incarnation):
+            self._keep_early(host, frame)
+            return
+        if peer is None or peer.incarnation != incarnation:
+            return  # R2
+        if (association or peer.association) and not self._admit(peer, association):
+            return
         self.frames_in += 1
         self.ops_in += len(ops)
         handlers = self.handlers
@@ -200,6 +265,41 @@ class Remote:
                 handler(host, *operation[1:])
             except Exception as error:  # the operations after it are no worse for it
                 self._complain(f"operation {operation[0]!r} from {host}: {error}")
+
+    def _admit(self, peer: Peer, head: list[int]) -> bool:
+        """Whether to apply a frame of a foreign host (R4)."""
+        if peer.association is None or len(head) != 3:
+            return False
+        association = peer.association
+        verdict = association.judge(*head)
+        if verdict in (FOLLOW, SETTLE):
+            if verdict == FOLLOW:
+                association = self._next_association()
+            association.theirs, association.seen = head[0], 0
+            self._begin_anew(peer, association)
+            verdict = association.judge(*head)
+        if verdict == RESTART:
+            self._begin_anew(peer, self._next_association())
+        if verdict in (RESTART, ANNOUNCE):
+            self.announce(peer.host)
+        return verdict == ACCEPT
+
+    def _keep_early(self, host: str, frame: bytes) -> None:
+        """Keep a frame until this host is told of its sender, which has heard of us first."""
+        frames = self._early.get(host)
+        if frames is None:
+            if len(self._early) >= EARLY_HOSTS:
+                return
+            frames = self._early[host] = []
+            kept = frames
+
+            def expire() -> None:
+                if self._early.get(host) is kept:
+                    del self._early[host]
+
+            self._kernel.driver.call_later(EARLY_SECONDS, expire)
+        if len(frames) < EARLY_FRAMES:
+            frames.append(frame)
 
     def _complain(self, text: str) -> None:
         self._kernel.driver.report(Notice("warning", text))
@@ -229,7 +329,9 @@ class Remote:
         """Send a call to another host and return the token its sink waits for."""
         peer = self._peer(target)
         if peer is None:
-            raise NoConnection("noconnection", target, request)
+            error = NoConnection("noconnection", target, request)
+            error.definite = True  # it was not sent
+            raise error
         payload = bounded(dumps(request))
         caller = self._token(peer, sink, pid, target)
         self._say(peer, (CALL, target[2], pid[2], caller.ref, payload, system))
@@ -273,7 +375,7 @@ class Remote:
         elif process.waiting is not None:
             process.parked_message()
 
-    def answer(self, caller: Caller, ok: bool, value: Any) -> None:
+    def answer(self, caller: Caller, ok: bool, value: Any, untaken: bool = False) -> None:
         """Send the answer to a call that came from another host."""
         peer = self._peer(caller.pid)
         if peer is None:
@@ -282,9 +384,11 @@ class Remote:
         if type(caller.server) is Pid:
             peer.spawning.pop(caller.ref, None)
         if caller.ref < 0:
-            self._say(peer, ("answer", -caller.ref, ok, payload))
+            self._say(peer, ("answer", -caller.ref, ok, payload, untaken))
+        elif ok:
+            self._say(peer, (REPLY, caller.ref, payload))
         else:
-            self._say(peer, (REPLY if ok else FAIL, caller.ref, payload))
+            self._say(peer, (FAIL, caller.ref, payload, untaken))
 
     def export(self, caller: Caller) -> list[Any]:
         """Return *caller* as plain data, for a process in another host that is to answer it."""
@@ -297,27 +401,31 @@ class Remote:
         self._exported[self._export] = caller
         return [self._kernel.outside, -self._export]
 
-    def _on_answer(self, host: str, number: int, ok: bool, payload: bytes) -> None:
+    def _on_answer(
+        self, host: str, number: int, ok: bool, payload: bytes, untaken: bool
+    ) -> None:
         caller = self._exported.pop(number, None)
         if caller is not None:
-            self._answered(caller, ok, payload)
+            self._answered(caller, ok, payload, untaken)
 
     def _on_reply(self, host: str, ref: int, payload: bytes) -> None:
         caller = self.peers[host].calls.pop(ref, None)
         if caller is not None:
             self._answered(caller, True, payload)
 
-    def _answered(self, caller: Caller, ok: bool, payload: bytes) -> None:
+    def _answered(
+        self, caller: Caller, ok: bool, payload: bytes, untaken: bool = False
+    ) -> None:
         try:
             value = loads(payload)
         except CodecError as error:
             ok, value = False, Crash.from_exception(error)
-        self._kernel.answer(caller, ok, value)
+        self._kernel.answer(caller, ok, value, untaken)
 
-    def _on_fail(self, host: str, ref: int, payload: bytes) -> None:
+    def _on_fail(self, host: str, ref: int, payload: bytes, untaken: bool = False) -> None:
         caller = self.peers[host].calls.pop(ref, None)
         if caller is not None:
-            self._answered(caller, False, payload)
+            self._answered(caller, False, payload, untaken)
 
     # Links and exits
 
@@ -457,12 +565,14 @@ class Remote:
 
     def _on_spawn(self, host: str, ref: int, sender: int, payload: bytes) -> None:
         starter = Caller(None, self._there(host, sender), self._kernel.outside, None, ref)
+        within = host in self.neighbours
         try:
-            fields: Any = loads(payload)
+            fields: Any = loads(payload, allow_code=within or self.accept_code)
             kind, body, link, name, extra, parent, ancestors = fields
             process_class = PROCESS_KINDS[kind]
         except (CodecError, KeyError, TypeError, ValueError) as error:
-            self._kernel.answer(starter, False, Crash.from_exception(error))
+            why = error if within else self._cannot_load(error)
+            self._kernel.answer(starter, False, Crash.from_exception(why))
             return
         child = self._kernel.spawn(
             process_class,
@@ -476,6 +586,12 @@ class Remote:
         )
         if child.starter is not None:
             self.peers[host].spawning[ref] = child  # until it is acknowledged: see ``answer``
+
+    def _cannot_load(self, error: Exception) -> CodecError:
+        return CodecError(
+            f"{self._kernel.address} cannot load what it should start: {error}; install the "
+            "module on that node, or start with ship=True where the node accepts code"
+        )
 
     def _on_spawn_cancel(self, host: str, ref: int) -> None:
         child = self.peers[host].spawning.pop(ref, None)

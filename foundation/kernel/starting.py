@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from foundation.errors import AlreadyStarted, BlockingCall, CallExit, CallTimeout, StartError
+from foundation.kernel.codec import ByValue
 from foundation.kernel.ops import FutureSink, current
 from foundation.kernel.process import Caller, Process, park
 from foundation.kernel.signals import flush_exits
@@ -42,6 +43,7 @@ async def start(
     extra: dict[str, Any] | None = None,
     what: str = "process",
     started: Any = None,
+    ship: bool = False,
 ) -> Any:
     """Start a process and wait until its ``init`` is done; return what it acknowledged.
 
@@ -56,6 +58,7 @@ async def start(
         extra: rare attributes.
         what: describes it in errors.
         started: called with the new pid as soon as that is known, before ``init`` has run.
+        ship: send the class by value, to a node that cannot import it and accepts code.
 
     Raises:
         AlreadyStarted: the name is held.
@@ -87,6 +90,8 @@ async def start(
         if started is not None:
             started(child.pid)
     else:
+        if ship:
+            payload = (ByValue(payload[0]), *payload[1:])
         request = (process_class.kind, payload, link, name, extra)
         token = kernel.remote.spawn(host, sink, me, request)
     result = await _started(me, sink, token, child, timeout, what)

@@ -264,6 +264,7 @@ def start(
     share_messages: bool = False,
     log_level: int = logging.ERROR,
     hog_seconds: float = 0.5,
+    extensions: tuple[Any, ...] = (),
 ) -> Application:
     """Start a node that runs *app*; use the result with ``with`` or ``async with``.
 
@@ -283,6 +284,8 @@ def start(
         share_messages: pass messages by reference, see ``Kernel``.
         log_level: level of logger ``foundation`` in this program and the hosts.
         hog_seconds: a callback that runs longer is reported in the log.
+        extensions: of upper floors: each may choose options of the node by ``node_options``,
+            and is attached to every host (``HostOptions``).
 
     Returns:
         ``with start(Bank) as node:`` gives a ``Node`` whose methods block; ``async with`` an
@@ -294,7 +297,11 @@ def start(
     """
     host = None if hosts == 0 else home
     root = tuple(child_spec(spec, host=host) for spec in _root_specs(app, args))
+    chosen: dict[str, Any] = {}
+    for extension in extensions:
+        chosen |= extension.node_options()
     options = NodeOptions(
+        **chosen,
         name=name or f"node-{os.getpid()}",
         hosts=hosts,
         cookie=cookie,
@@ -307,6 +314,7 @@ def start(
             share_messages=share_messages,
             log_level=log_level,
             hog_seconds=hog_seconds,
+            extensions=extensions,
         ),
     )
     return Application(root, options)

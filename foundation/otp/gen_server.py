@@ -145,6 +145,7 @@ class GenServer:
         timeout: float | None = None,
         host: str | None = None,
         isolation: str | None = None,
+        ship: bool = False,
         **kwargs: Any,
     ) -> Pid:
         """Start a server linked to this process; return its pid when ``init`` has finished.
@@ -153,8 +154,11 @@ class GenServer:
             *args: for ``init``, as **kwargs.
             name: register it under this name, before ``init`` runs.
             timeout: seconds ``init`` may take; None is no limit.
-            host: where; None is beside this process.
+            host: where; None is beside this process; ``"b/worker"``, ``"b/spread"`` or a full
+                address for the node ``b`` of the cluster.
             isolation: ``"host"`` gives it an operating-system process of its own.
+            ship: send the class by value to a node that cannot import it; that node must accept
+                code (``ClusterConfig.accept_code``).
 
         Returns:
             The pid, or ``Ignored()`` when ``init`` returned ``Ignore()``.
@@ -163,7 +167,9 @@ class GenServer:
             AlreadyStarted: the name is held; its ``pid`` says by whom.
             StartError: ``init`` failed; its ``reason`` says why.
         """
-        pid: Pid = await cls._start(args, kwargs, True, name, timeout, host, isolation)
+        pid: Pid = await cls._start(
+            args, kwargs, True, name, timeout, host, isolation, ship=ship
+        )
         return pid
 
     @classmethod
@@ -174,10 +180,13 @@ class GenServer:
         timeout: float | None = None,
         host: str | None = None,
         isolation: str | None = None,
+        ship: bool = False,
         **kwargs: Any,
     ) -> Pid:
         """Start a server without a link; otherwise as ``start_link``."""
-        pid: Pid = await cls._start(args, kwargs, False, name, timeout, host, isolation)
+        pid: Pid = await cls._start(
+            args, kwargs, False, name, timeout, host, isolation, ship=ship
+        )
         return pid
 
     @classmethod
@@ -223,6 +232,7 @@ class GenServer:
         host: str | None,
         isolation: str | None,
         started: Callable[[Pid], None] | None = None,
+        ship: bool = False,
     ) -> Any:
         kernel = ops.current().kernel
         return await start(
@@ -235,6 +245,7 @@ class GenServer:
             isolation=isolation,
             extra=None if link else {"unlinked": True},
             started=started,
+            ship=ship,
             what=cls.__qualname__ if name is None else f"{cls.__qualname__} {name!r}",
         )
 

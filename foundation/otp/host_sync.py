@@ -33,7 +33,7 @@ class HostSync:
         At once when there is no such host; after ``TIMEOUT`` seconds in any case.
         """
         remote = self._kernel.remote
-        waiting: dict[str, None] = {host: None for host in remote.peers if host != skip}
+        waiting: dict[str, None] = {host: None for host in remote.neighbours if host != skip}
         if not waiting:
             done()
             return

@@ -308,7 +308,7 @@ class RegistryHost:
 
     def _add(self, table: RegistryTable, key: Any, pid: Pid, value: Any) -> None:
         # Packed first: what cannot travel must not be in one table and not in the others.
-        payload = dumps((key, value)) if self.kernel.remote.peers else b""
+        payload = dumps((key, value)) if self.kernel.remote.neighbours else b""
         entry = table.add(key, pid, value)
         if payload:
             self.kernel.remote.broadcast(("reg_add", table.owner, entry.id, pid, payload))
@@ -329,7 +329,7 @@ class RegistryHost:
         mine = table.own(key, pid)
         if not mine:
             return False
-        payload = dumps(value) if self.kernel.remote.peers else b""
+        payload = dumps(value) if self.kernel.remote.neighbours else b""
         table.update(mine[0].id, value)
         if payload:
             self.kernel.remote.broadcast(("reg_set", table.owner, mine[0].id, payload))
@@ -337,7 +337,7 @@ class RegistryHost:
 
     def set_meta(self, table: RegistryTable, key: Any, items: list[Any]) -> None:
         """Set the metadata under *key* to the one of *items*; remove it when there is none."""
-        payload = dumps((key, *items)) if self.kernel.remote.peers else b""
+        payload = dumps((key, *items)) if self.kernel.remote.neighbours else b""
         if items:
             table.put_meta(key, items[0])
         else:

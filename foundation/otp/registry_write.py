@@ -59,7 +59,7 @@ def write(
     kernel = process.kernel
     host = install(kernel)
     table = host.by_name.get(registry)
-    if table is None and not kernel.remote.peers:
+    if table is None and not kernel.remote.neighbours:
         raise UnknownRegistry(registry)
     if table is not None and table.owner.host == kernel.address:
         outcome = host.decide(table, verb, process.pid, args)

@@ -62,7 +62,7 @@ class ControlHost(HostActor):
 
     def make_host(self, config: HostConfig, loop: asyncio.AbstractEventLoop) -> Host:
         """Make the host object and start the worker hosts."""
-        host = Host(config, loop, self.send, self.myAddress)
+        host = self.new_host(config, loop)
         host.kernel.remote.handlers["host_open"] = self.open_host
         host.open_host = self.open_host  # type: ignore[method-assign]
         self.host = host
@@ -126,6 +126,9 @@ class ControlHost(HostActor):
             self._leaves(message.address)
         elif isinstance(message, Goodbye):
             self.stopping = True
+            assert self.host is not None
+            for extension in self.host.extensions:
+                extension.leave()
             self._take_leave()
         elif isinstance(message, Inspect):
             assert self.host is not None
@@ -216,7 +219,8 @@ class ControlHost(HostActor):
         if address == self.parent:
             self._kill_all()
             os._exit(0)
-        self._exited(address)
+        if not self._exited(address) and self.host is not None:
+            self.host.connection_lost(address)
 
     def watch_program(self) -> None:
         """On a stock base: end when the process that started the node is gone."""

@@ -22,6 +22,7 @@ from foundation.runtime.logs import log, log_report
 from foundation.runtime.messages import Hello, HostConfig, PeerDown, PeerUp
 from foundation.runtime.placement import HostPlacer
 from foundation.runtime.watchdog import Watchdog
+from foundation.transport import TransportConfig
 
 Tell = Callable[[Any, Any], None]
 
@@ -34,16 +35,28 @@ class Host:
         loop: the event loop it runs on.
         tell: sends a Thespian message to an actor address; must not raise.
         me: the actor address of this host.
+        drop: gives up the connection to an actor address.
+        transport: settings of the node's transport, where it is ours.
     """
 
     def __init__(
-        self, config: HostConfig, loop: asyncio.AbstractEventLoop, tell: Tell, me: Any
+        self,
+        config: HostConfig,
+        loop: asyncio.AbstractEventLoop,
+        tell: Tell,
+        me: Any,
+        *,
+        drop: Callable[[Any], None] = lambda address: None,
+        transport: TransportConfig | None = None,
     ) -> None:
         self.config = config
         self.loop = loop
         self.tell = tell
-        self._me = me
+        self.me = me
+        self.transport = transport
+        self._drop = drop
         self.actors: dict[str, Any] = {}
+        self._foreign: list[tuple[Any, str]] = []  # an ActorAddress has no hash
         self.in_service: dict[str, None] = {}  # hosts that processes may be sent to
         self.replaces_workers = config.workers > 0  # when all have died, others will come
         self._unsynced: dict[str, None] = {}
@@ -79,21 +92,24 @@ class Host:
         for address, incarnation, actor in config.peers:
             self.meet(address, incarnation, actor)
             self.in_service[address] = None
+        self.extensions = [each.attach(self) for each in options.extensions]
 
     # Other hosts
 
     def meet(self, address: str, incarnation: int, actor: Any) -> None:
         """Get to know another host, and introduce this one to it."""
         if self._met(address, incarnation, actor):
-            self.tell(actor, Hello(self.config.address, self.config.incarnation, self._me))
+            self.tell(actor, Hello(self.config.address, self.config.incarnation, self.me))
 
     def _met(self, address: str, incarnation: int, actor: Any) -> bool:
         if address == self.config.address:
             return False
-        if not self.kernel.remote.host_up(address, incarnation):
-            return False
-        self.actors[address] = actor
-        return True
+        known = self.actors.get(address)
+        self.actors[address] = actor  # first: who is told of the host may want to send to it
+        if self.kernel.remote.host_up(address, incarnation):
+            return True
+        self.actors[address] = known
+        return False
 
     def when_synced(self, done: Callable[[], None]) -> None:
         """Call *done* when what the known hosts told this new one (names, tables) has arrived.
@@ -102,7 +118,7 @@ class Host:
         ``host_sync`` said after that comes after it.
         """
         self._on_synced = done
-        self._unsynced = dict.fromkeys(self.kernel.remote.peers)
+        self._unsynced = dict.fromkeys(self.kernel.remote.neighbours)
         for host in list(self._unsynced):
             self.kernel.remote.op(host, ("host_sync",))
         self._on_peer_synced(None)
@@ -122,6 +138,28 @@ class Host:
             self.in_service.pop(address, None)
             self.kernel.remote.host_down(address, reason)
             self.actors.pop(address, None)
+
+    # Hosts of other nodes (``foundation.cluster``)
+
+    def foreign_up(self, address: str, incarnation: int, actor: Any) -> None:
+        """A host of another node can be reached at *actor*."""
+        self.actors[address] = actor
+        self._foreign.append((actor, address))
+        self.kernel.remote.foreign_up(address, incarnation)
+
+    def foreign_down(self, address: str, reason: str) -> None:
+        """A host of another node is gone, or cannot be reached."""
+        actor = self.actors.pop(address, None)
+        if actor is not None:
+            self._foreign = [known for known in self._foreign if known[1] != address]
+            self.kernel.remote.host_down(address, reason)
+            self._drop(actor)  # it may hang for longer than the node is away
+
+    def connection_lost(self, actor: Any) -> None:
+        """The connection to *actor* broke; that matters where it is of another node."""
+        for known, address in self._foreign:
+            if known == actor:
+                self.kernel.turn(self.kernel.remote.connection_lost, address)
 
     def receive(self, message: Any, sender: Any) -> bool:
         """Take a message of the host protocol; False when it is none."""
@@ -195,6 +233,8 @@ class Host:
 
     def close(self) -> None:
         """Stop the kernel and the watchdog."""
+        for extension in self.extensions:
+            extension.close()
         if self.watchdog is not None:
             self.watchdog.close()
         self.kernel.close()

@@ -29,7 +29,7 @@ from foundation.runtime.logs import log
 from foundation.runtime.messages import HostConfig, HostReady
 from foundation.runtime.stock_loop import StockLoop
 from foundation.transport.hygiene import restore_crash_signals
-from foundation.transport.peers import watch_peer_loss
+from foundation.transport.peers import drop_peer, transport_config, watch_peer_loss
 
 UNUSED_SECONDS = 10.0  # a dedicated host that nobody has used by then ends
 
@@ -109,12 +109,25 @@ class HostActor(Actor):  # type: ignore[misc]
 
     def make_host(self, config: HostConfig, loop: asyncio.AbstractEventLoop) -> Host:
         """Make the host object."""
-        return Host(config, loop, self.send, self.myAddress)
+        return self.new_host(config, loop)
+
+    def new_host(self, config: HostConfig, loop: asyncio.AbstractEventLoop) -> Host:
+        """Return a host that talks through this actor."""
+        return Host(
+            config,
+            loop,
+            self.send,
+            self.myAddress,
+            drop=lambda address: drop_peer(self, address),
+            transport=transport_config(self),
+        )
 
     def peer_lost(self, address: Any) -> None:
         """The connection to *address* broke. A host without its control host ends itself."""
         if address == self.parent:
             os._exit(0)
+        if self.host is not None:
+            self.host.connection_lost(address)
 
     def watch_program(self) -> None:
         """On a base that does not report lost peers: watch the program some other way."""

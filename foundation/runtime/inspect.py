@@ -111,7 +111,7 @@ class Inspector:
         """Ask all hosts, for *asker*; answer when all have, or after ``GATHER_SECONDS``."""
         kernel = self._host.kernel
         mine = snapshot(kernel)
-        missing = list(kernel.remote.peers)
+        missing = list(kernel.remote.neighbours)
         self._gathering[number] = (asker, {kernel.address: mine}, missing)
         for host in missing:
             kernel.remote.op(host, ("inspect", number))

@@ -46,6 +46,8 @@ class HostOptions:
         share_messages: see ``Kernel``.
         log_level: level of the ``foundation`` logger in the hosts.
         hog_seconds: a handler that runs longer is reported.
+        extensions: of upper floors; the ``attach(host)`` of each is called in every host, and
+            returns what is to be closed with it.
     """
 
     sys_path: tuple[str, ...] = ()
@@ -53,6 +55,7 @@ class HostOptions:
     share_messages: bool = False
     log_level: int = 40
     hog_seconds: float = 0.5
+    extensions: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)

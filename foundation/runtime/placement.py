@@ -22,6 +22,7 @@ class HostPlacer:
     ``"worker"``   the first worker host that lives; where applications have their home
     ``"spread"``   the worker hosts in turn
     a name         ``"w2"``, ``"control"``, ``"main"``, or a full address
+    on a node      ``"b/worker"``, ``"b/spread"``, ``"b/w2"``: the same on another node ``b``
 
     A node without worker hosts places everything beside the caller. Where all worker hosts have
     died, supervisors wait for the next: their work does not move into the program.
@@ -58,10 +59,28 @@ class HostPlacer:
             self._turn += 1
             return workers[self._turn % len(workers)]
         node = kernel.address.partition("/")[0]
+        if "/" in where and not where.startswith(f"{node}/"):
+            return self._place_on(*where.split("/", 1))
+        if where in (f"{node}/worker", f"{node}/spread"):
+            return self.place(where.partition("/")[2])
         address = where if "/" in where else f"{node}/{where}"
         if address != kernel.address and address not in self._host.in_service:
             known = ", ".join(sorted([kernel.address, *self._host.in_service]))
             raise HostUnavailable(f"there is no host {where!r}; hosts are {known}", "process")
+        return address
+
+    def _place_on(self, node: str, where: str) -> str:
+        peers = self._host.kernel.remote.peers
+        hosts = [address for address in peers if address.startswith(f"{node}/")]
+        workers = sorted(filter(is_worker, hosts), key=_number)
+        if where == "spread" and workers:
+            self._turn += 1
+            return workers[self._turn % len(workers)]
+        address = workers[0] if where == "worker" and workers else f"{node}/{where}"
+        if address not in hosts:
+            known = ", ".join(sorted({a.partition("/")[0] for a in peers}))
+            found = f"its hosts are {', '.join(sorted(hosts))}" if hosts else f"nodes are {known}"
+            raise HostUnavailable(f"there is no host {node}/{where}; {found}", "process")
         return address
 
     async def find(self, where: str) -> str:
@@ -76,7 +95,7 @@ class HostPlacer:
             try:
                 return self.place(where)
             except HostUnavailable:
-                if where not in ("worker", "spread") or clock() >= deadline:
+                if not where.endswith(("worker", "spread")) or clock() >= deadline:
                     raise
             await asyncio.sleep(WORKER_LOOK)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import signal
 import sys
@@ -50,6 +51,10 @@ class NodeOptions:
         port: port of the Thespian admin; 0 takes a free one.
         stock: run on Thespian's own ``multiprocTCPBase`` (slow, not authenticated).
         uvloop: run the hosts on uvloop.
+        bind: the IPv4 address that the node's processes listen at.
+        advertise: the address that other nodes dial; None is *bind*.
+        life: above that of earlier nodes of this name, when others may remember those: it is
+            the incarnation of the first hosts.
         host_options: see ``HostOptions``.
     """
 
@@ -59,6 +64,9 @@ class NodeOptions:
     port: int = 0
     stock: bool = False
     uvloop: bool = False
+    bind: str = "127.0.0.1"
+    advertise: str | None = None
+    life: int = 1
     host_options: HostOptions = field(default_factory=HostOptions)
 
     def __post_init__(self) -> None:
@@ -85,7 +93,12 @@ def open_actor_system(options: NodeOptions) -> Any:
         return _open_stock(options)
     secret, explicit = load_cookie(options.cookie)
     config = TransportConfig(
-        cookie=secret, explicit_cookie=explicit, idle_close=None, uvloop=options.uvloop
+        cookie=secret,
+        explicit_cookie=explicit,
+        bind_host=options.bind,
+        advertise_host=options.advertise,
+        idle_close=None,
+        uvloop=options.uvloop,
     )
     return open_system(config, admin_port=options.port)
 
@@ -163,12 +176,13 @@ class Program:
         if self.system is not None:
             self._endpoint = self._make_endpoint()
             await self._endpoint.open()
-        options = self.options.host_options
+        options, life = self.options.host_options, self.options.life
         workers = self.options.workers
-        config = HostConfig(self.main, 1, "main", self.control, (), options, workers)
+        config = HostConfig(self.main, life, "main", self.control, (), options, workers)
         tell = self._tell if self._endpoint is not None else _nowhere
         address = self._endpoint.address if self._endpoint is not None else None
-        self.host = Host(config, loop, tell, address)
+        drop = self._endpoint.drop if hasattr(self._endpoint, "drop") else _nowhere
+        self.host = Host(config, loop, tell, address, drop=drop)
         if self._endpoint is not None:
             self._endpoint.on_message = self._received
             self._endpoint.on_lost = self._lost
@@ -194,24 +208,19 @@ class Program:
         self._control = await self._endpoint.create_actor(ControlHost)
         mine = self.host.config
         options = mine.options
+        incarnation = self.options.life - 1 + self.restarts
         config = HostConfig(
             self.control,
-            self.restarts,
+            incarnation,
             "control",
             self.control,
             ((mine.address, mine.incarnation, self._endpoint.address),),
-            HostOptions(
-                sys_path=tuple(sys.path),
-                installers=options.installers,
-                share_messages=options.share_messages,
-                log_level=options.log_level,
-                hog_seconds=options.hog_seconds,
-            ),
+            dataclasses.replace(options, sys_path=tuple(sys.path)),
             self.options.workers,
             os.getpid(),
         )
         self._tell(self._control, config)
-        self.host.meet(self.control, self.restarts, self._control)
+        self.host.meet(self.control, incarnation, self._control)
         self.host.in_service[self.control] = None
         self._announce()
         try:
@@ -275,12 +284,15 @@ class Program:
     def _lost(self, address: Any) -> None:
         if self.closing and address == self._control:
             self._take_leave()
-        if self.closing or self.host is None or address != self._control:
+        if self.closing or self.host is None:
             return
         host = self.host
+        if address != self._control:
+            host.connection_lost(address)
+            return
         host.driver.report(Notice("error", f"the control host of {self.options.name!r} died"))
         self._kill_hosts()
-        for peer in list(host.kernel.remote.peers.values()):
+        for peer in list(host.kernel.remote.neighbours.values()):
             host.lose(peer.host, peer.incarnation, "killed")
         if self._ready is not None and not self._ready.done():
             self._ready.set_exception(NodeError("the control host died while it started"))
@@ -354,5 +366,5 @@ def close_actor_system(system: Any) -> None:
         system.shutdown()
 
 
-def _nowhere(address: Any, message: Any) -> None:
+def _nowhere(address: Any, message: Any = None) -> None:
     """There is no other host."""

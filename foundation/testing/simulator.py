@@ -108,7 +108,7 @@ class SimHost:
     @property
     def in_service(self) -> dict[str, Any]:
         """The other hosts that processes may be sent to."""
-        return dict(self.kernel.remote.peers)
+        return dict(self.kernel.remote.neighbours)
 
     async def open_dedicated(self, label: str) -> str:
         """Start a host for one process alone (``isolation="host"``)."""

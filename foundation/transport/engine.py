@@ -274,6 +274,15 @@ class Engine:
             link.details.link = None
             link.engine = None  # copies of the address that cache this link look it up again
 
+    def drop(self, details: EndpointAddress) -> None:
+        """Give up every connection with a peer that is not expected to answer."""
+        link = self.links.get(details.key)
+        if link is None:
+            return
+        for conn in [*link.conns, link.dialling]:
+            if conn is not None:
+                conn.lost("given up", retry=False)
+
     def retire(self, conn: Connection) -> None:
         """*conn* is in its goodbye: later messages wait for its end."""
         link = conn.link

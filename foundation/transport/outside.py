@@ -31,13 +31,13 @@ class _OutsideEngine(RoutingMixin, Engine):
     """Delivers every message to one callback, on a loop that somebody else runs."""
 
     def __init__(
-        self, config: TransportConfig, loop: Any, deliver: Callable[[Any], None]
+        self, config: TransportConfig, loop: Any, deliver: Callable[[Any], None], port: int = 0
     ) -> None:
         self._deliver = deliver
         self._again: Any = None
         self._late: list[Any] = []  # connections whose acknowledgements wait
         self._late_timer: Any = None
-        super().__init__(config, loop, EndpointAddress(config.host, 0, new_incarnation()))
+        super().__init__(config, loop, EndpointAddress(config.host, port, new_incarnation()))
         self.myAddress = self.address
         self.ack_on_receipt = True  # what reaches this process is in the program's hands
 
@@ -107,6 +107,7 @@ class Outside:
     Args:
         system: what `open_system` returned, or a `TransportConfig` together with *admin*.
         admin: the address of the admin, needed for `create_actor` and dead letters.
+        port: to listen at; 0 takes a free one.
 
     Attributes:
         on_message: called as ``on_message(message, sender)`` with what no `ask` waits for.
@@ -116,7 +117,7 @@ class Outside:
             be delivered; by default such messages go to Thespian's dead-letter handler.
     """
 
-    def __init__(self, system: Any, *, admin: Any = None) -> None:
+    def __init__(self, system: Any, *, admin: Any = None, port: int = 0) -> None:
         if isinstance(system, TransportConfig):
             self._config, self._admin = system, admin
         else:
@@ -126,6 +127,7 @@ class Outside:
                     "Outside needs a system opened by open_system(), or a TransportConfig"
                 )
             self._config, self._admin = base.config, base.adminAddr
+        self._port = port
         self.on_message: Callable[[Any, Any], None] | None = None
         self.on_lost: Callable[[Any], None] | None = None
         self.on_dead_letter: Callable[[Any, Any], None] | None = None
@@ -138,11 +140,19 @@ class Outside:
     async def open(self) -> Outside:
         """Start listening on the running loop; returns self."""
         if self._engine is None:
-            loop = asyncio.get_running_loop()
-            self._thread = threading.get_ident()
-            self._engine = _OutsideEngine(self._config, loop, self._received)
-            self._engine.lost_callbacks.append(self._lost)
+            self.open_now()
         return self
+
+    def open_now(self) -> None:
+        """`open`, for callbacks of the running loop.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._engine = _OutsideEngine(self._config, loop, self._received, self._port)
+        self._engine.lost_callbacks.append(self._lost)
 
     async def __aenter__(self) -> Outside:
         return await self.open()
@@ -169,6 +179,17 @@ class Outside:
         engine = self._living()
         kind, payload = engine.encode(message)
         self._send(engine, address, kind, payload, message)
+
+    def drop(self, address: Any) -> None:
+        """Give up the connections with *address*: what is said next dials anew."""
+        if self._engine is not None:
+            self._engine.drop(address.addressDetails)
+
+    def close_now(self) -> None:
+        """Release everything at once; what has not been written is lost."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.shut()
 
     def flush(self) -> None:
         """Write what has been told, instead of in the next round of the loop."""

@@ -12,7 +12,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from foundation.transport.config import TransportConfig
 from foundation.transport.engine import Engine
+
+
+def _engine_of(actor: Any) -> Engine | None:
+    transport = getattr(getattr(actor, "_myRef", None), "transport", None)
+    return transport if isinstance(transport, Engine) else None
+
+
+def transport_config(actor: Any) -> TransportConfig | None:
+    """Return the settings of the transport that *actor* runs on; None on a stock base."""
+    engine = _engine_of(actor)
+    return None if engine is None else engine.config
+
+
+def drop_peer(actor: Any, address: Any) -> None:
+    """Give up the connections of *actor* with *address*: what is sent next dials anew."""
+    engine = _engine_of(actor)
+    if engine is not None:
+        engine.drop(address.addressDetails)
 
 
 def watch_peer_loss(actor: Any, callback: Callable[[Any], None]) -> bool:
@@ -28,15 +47,15 @@ def watch_peer_loss(actor: Any, callback: Callable[[Any], None]) -> bool:
     Returns:
         False when the actor does not run on this transport; rely on heartbeats then.
     """
-    transport = getattr(getattr(actor, "_myRef", None), "transport", None)
-    if not isinstance(transport, Engine):
+    engine = _engine_of(actor)
+    if engine is None:
         return False
-    transport.lost_callbacks.append(callback)
+    engine.lost_callbacks.append(callback)
     return True
 
 
 def unwatch_peer_loss(actor: Any, callback: Callable[[Any], None]) -> None:
     """Undo `watch_peer_loss`."""
-    transport = getattr(getattr(actor, "_myRef", None), "transport", None)
-    if isinstance(transport, Engine) and callback in transport.lost_callbacks:
-        transport.lost_callbacks.remove(callback)
+    engine = _engine_of(actor)
+    if engine is not None and callback in engine.lost_callbacks:
+        engine.lost_callbacks.remove(callback)

@@ -291,7 +291,7 @@ def test_gs_33_a_crash_fails_the_caller_and_no_message_follows(run):
         reason = caught.value.reason
         assert type(reason) is Crash
         assert (reason.type, reason.message) == ("ValueError", "boom")
-        assert "raise ValueError" in reason.traceback_text
+        assert "in crash" in reason.traceback_text  # not the line: a pickled function has none
         assert await receive() == ("terminate", reason)
         assert await receive() == Down(ref, pid, reason)
         assert await nothing()

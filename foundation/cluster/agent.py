@@ -1,0 +1,591 @@
+"""The agent of a node: the cluster's side of its control host.
+
+It drives three machines without I/O of their own: membership (``membership/swim.py``), one
+``Channel`` for each other agent, and the tables that agents copy from each other. What the
+features of the cluster add stands in *services*, which use only what is public here.
+
+Placement (who arbitrates a name, who runs a child) is a function of the *epoch*: the members,
+their labels, and the table ``services``. An agent that has installed an epoch says so to all
+others, after everything it did under earlier ones (its *mark*). An epoch is *settled* when all
+members have marked it: then each knows all that was decided before, and only then is anything
+decided under it. This is view synchrony (Birman and Joseph, 1987), for as long as the members
+see the same members; ``registry`` and ``supervisor`` say what happens beyond.
+
+Invariants:
+    A1  What one agent says to another arrives in order, in one session (``channel.py``).
+    A2  An agent decides by an epoch only while all members' latest mark is that epoch's.
+    A3  ``NodeUp`` is told once hosts of both nodes can talk to each other; ``NodeDown`` after
+        everything that crossed to the node was settled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from foundation.cluster.barriers import Barriers
+from foundation.cluster.channel import Channel, Packet
+from foundation.cluster.host import HOSTS, SERVICES, Binding, ClusterHost, Done
+from foundation.cluster.membership.records import Record
+from foundation.cluster.membership.swim import Swim
+from foundation.cluster.peers import AgentPeer
+from foundation.cluster.slices import GONE
+from foundation.cluster.values import Member, NodeDown, NodeUp, ViewChanged, labels_of
+from foundation.errors import CodecError
+from foundation.kernel.codec import dumps, loads
+from foundation.kernel.reports import Notice
+
+if TYPE_CHECKING:
+    from foundation.cluster.config import ClusterConfig
+    from foundation.kernel.kernel import Kernel
+
+PROTOCOL = (1, 1)  # the versions of what agents say that this one speaks: lowest, highest
+SLICE = 200  # entries in one item while a slice is sent as a whole
+
+
+class Wire(Protocol):
+    """Carries messages to agents; they may be lost, doubled and reordered."""
+
+    address: str
+
+    def send(self, address: str, payload: bytes) -> None:
+        """Send *payload* to the agent at *address*; never blocks or fails."""
+
+
+class Agent(ClusterHost):
+    """See the module docstring.
+
+    Args:
+        kernel: of the control host.
+        config: of the cluster.
+        binding: reaches the hosts of other nodes.
+        wire: reaches other agents.
+        generation: which life of this node; above all earlier ones.
+        me: how others send to this host, for ``HOSTS``.
+
+    Attributes:
+        serves: by service: ``serve(origin, done, *args)`` for requests of hosts of this node
+            (*origin* is a host address) and of other agents (a node's name).
+        hears: by service: ``hear(node, *args)`` for what agents tell each other.
+        on_settled: told when an epoch is settled.
+        on_own_host: told ``(address, up)`` of hosts of this node, before their ends are told.
+        on_unreachable: told the address of an agent that is down.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        config: ClusterConfig,
+        binding: Binding,
+        wire: Wire,
+        *,
+        generation: int,
+        me: Any = None,
+    ) -> None:
+        super().__init__(kernel, config, binding, None)
+        self.wire = wire
+        self.rng = random.Random(config.seed)
+        self.swim = Swim(
+            name=self.node,
+            address=wire.address,
+            generation=generation,
+            cluster=config.name,
+            labels=labels_of(dict(config.labels)),
+            timing=config.timing,
+            rng=self.rng,
+            versions=PROTOCOL,
+            expected=config.expected_size,
+        )
+        self.peers: dict[str, AgentPeer] = {}
+        self.serves: dict[str, Callable[..., None]] = {}
+        self.hears: dict[str, Callable[..., None]] = {}
+        self.on_settled: list[Callable[[], None]] = []
+        self.on_own_host: list[Callable[[str, bool], None]] = []
+        self.on_unreachable: list[Callable[[str], None]] = []
+        self.epoch = 0
+        self.barriers = Barriers(self)
+        self._questions: dict[int, tuple[str, Done]] = {}
+        self._question = 0
+        self._session = 0
+        self._dirty: dict[str, None] = {}
+        self._flushing = False
+        self._timer: Any = None
+        self._timer_at = 0.0
+        self._left = False
+        self.tables[SERVICES].listeners.append(self._service_entry)
+        kernel.remote.handlers["cl_ask"] = self._on_ask
+        self.put(HOSTS, kernel.address, (kernel.incarnation, me))
+        for address in kernel.remote.neighbours:
+            self._own_host(address, True)
+
+    # Time and wire
+
+    def start(self) -> None:
+        """Begin to be a member, alone at first."""
+        self.kernel.turn(self._begin)
+
+    def _begin(self) -> None:
+        self.swim.start(self.kernel.driver.now())
+        self._new_view()
+        self._after()
+
+    def candidates(self, addresses: Iterable[str]) -> None:
+        """Discovery has found agents."""
+        self.kernel.turn(self._run_swim, self.swim.candidates, list(addresses))
+
+    def lost(self, address: str, refused: bool) -> None:
+        """The connection to that agent broke; *refused*: nobody listens there any more."""
+        self.kernel.turn(self._run_swim, self.swim.lost, address, refused)
+
+    def update(self, *, labels: Any = None, draining: bool | None = None) -> None:
+        """Change what this node says of itself."""
+        now = self.kernel.driver.now()
+        kind = labels_of(labels) if labels is not None else None
+        self.swim.update(now, labels=kind, draining=draining)
+        self._new_view()
+        self._flush_soon()
+
+    def leave(self) -> None:
+        """Tell all others that this node leaves; nothing is heard or said afterwards."""
+        if not self._left:
+            self.swim.leave(self.kernel.driver.now())
+            self._send_swim()
+            self._left = True
+            if self._timer is not None:
+                self._timer.cancel()
+
+    def _run_swim(self, method: Callable[..., None], *args: Any) -> None:
+        if not self._left:
+            method(self.kernel.driver.now(), *args)
+            self._after()
+
+    def _tick(self) -> None:
+        self._timer = None
+        if not self.kernel.closed:
+            self.kernel.turn(self._ticked)
+
+    def _ticked(self) -> None:
+        now = self.kernel.driver.now()
+        if self._left:
+            return
+        if now >= self.swim.next_wake:
+            self.swim.tick(now)
+        for name, peer in self.peers.items():
+            wake = peer.channel.next_wake
+            if wake is not None and wake <= now:
+                self._dirty[name] = None
+        self._after()
+
+    def _after(self) -> None:
+        """After each input: act on what the machines say, send, set the timer."""
+        while self.swim.events:
+            events, self.swim.events[:] = list(self.swim.events), []
+            for event in events:
+                self._swim_event(*event)
+        self._send_swim()
+        self._flush()
+        self._set_timer()
+
+    def _send_swim(self) -> None:
+        messages, self.swim.outbox[:] = list(self.swim.outbox), []
+        for address, message in messages:
+            self.wire.send(address, dumps(message))
+
+    def _set_timer(self) -> None:
+        wakes = [w for p in self.peers.values() if (w := p.channel.next_wake) is not None]
+        at = min([self.swim.next_wake, *wakes])
+        if self._timer is not None:
+            if self._timer_at <= at:
+                return
+            self._timer.cancel()
+        now = self.kernel.driver.now()
+        self._timer_at = at
+        self._timer = self.kernel.driver.call_later(max(0.0, at - now), self._tick)
+
+    def _flush_soon(self) -> None:
+        if not self._flushing:
+            self._flushing = True
+            self.kernel.driver.call_soon(self._flush_now)
+
+    def _flush_now(self) -> None:
+        self._flushing = False
+        if not self._left and not self.kernel.closed:
+            self._after()
+            self.kernel.wake()
+
+    def _flush(self) -> None:
+        now = self.kernel.driver.now()
+        while self._dirty:
+            dirty, self._dirty = self._dirty, {}
+            for name in dirty:
+                peer = self.peers.get(name)
+                if peer is not None:
+                    for packet in peer.channel.poll(now):
+                        self._transmit(name, peer, packet)
+
+    def _transmit(self, name: str, peer: AgentPeer, packet: Packet) -> None:
+        record = peer.record
+        head = ("ch", self.node, self.swim.generation, record.generation)
+        payload = dumps((*head, *packet))
+        address = self.swim.reach(name, self.kernel.driver.now()) or record.address
+        if address != record.address:
+            payload = dumps(("relay", name, self.wire.address, payload))
+        self.wire.send(address, payload)
+
+    def receive(self, sender: str, payload: bytes) -> None:
+        """Take a message from the agent at *sender*."""
+        self.kernel.turn(self._received, sender, payload)
+
+    def _received(self, sender: str, payload: bytes) -> None:
+        if self._left:
+            return
+        try:
+            message: Any = loads(payload, allow_pickle=False)
+            code = message[0]
+            if code == "ch":
+                self._on_packet(*message[1:])
+            elif code == "relay":
+                self._on_relay(*message[1:])
+            else:
+                self.swim.receive(self.kernel.driver.now(), sender, message)
+        except (CodecError, TypeError, ValueError, IndexError) as error:
+            self.notice("warning", f"a message of {sender} was dropped: {error}")
+        self._after()
+
+    def _on_relay(self, name: str, origin: str, payload: bytes) -> None:
+        """Pass a packet on to a member that its sender cannot reach directly."""
+        if name == self.node:
+            self._received(origin, payload)
+        elif name in self.peers:
+            address = self.peers[name].record.address
+            self.wire.send(address, dumps(("relay", name, origin, payload)))
+
+    # Channels
+
+    def _on_packet(self, name: str, generation: int, mine: int, *packet: Any) -> None:
+        peer = self.peers.get(name)
+        if peer is None or peer.record.generation != generation or mine != self.swim.generation:
+            return  # it will be said again, should it concern this life and that
+        now = self.kernel.driver.now()
+        parts = Packet(*packet)
+        if peer.channel.begins_anew(parts):
+            self._begin_session(name, peer, parts.mine)
+        for item in peer.channel.receive(now, parts):
+            self._item(name, peer, item)
+        self._dirty[name] = None
+
+    def _item(self, name: str, peer: AgentPeer, item: bytes) -> None:
+        parts: Any = loads(item)
+        code, *args = parts
+        try:
+            self._ITEMS[code](self, name, peer, *args)
+        except Exception as error:  # the items after it are no worse for it
+            self.notice("error", f"what {name} said ({code!r}) failed: {error!r}")
+
+    def _begin_session(self, name: str, peer: AgentPeer, theirs: int = 0) -> None:
+        """Say all there is to say, in a new session; what is known of the peer stays meanwhile."""
+        self._session += 1
+        peer.restart(Channel(self._session, theirs))
+        self._fail_questions(name)
+        for table in self.tables:
+            entries = list(table.of(self.node).items())
+            for start in range(0, len(entries), SLICE):
+                self._say(name, ("slice", table.name, entries[start : start + SLICE]))
+        self._say(name, ("end",))
+        self._say(name, ("mark", self.epoch))
+        self.barriers.again(name)
+        self.barriers.one(name, lambda: self._heard_us(name, peer))
+        self._unsettle()
+
+    def _say(self, name: str, item: tuple[Any, ...]) -> None:
+        self.peers[name].channel.send(dumps(item))
+        self._dirty[name] = None
+        self._flush_soon()
+
+    def say_all(self, item: tuple[Any, ...]) -> None:
+        """Say *item* to all other agents."""
+        if self.peers:
+            data = dumps(item)
+            for name, peer in self.peers.items():
+                peer.channel.send(data)
+                self._dirty[name] = None
+            self._flush_soon()
+
+    # Tables
+
+    def put(self, table: str, key: Any, value: Any) -> None:
+        """Set an entry of this node's slice, here and on all hosts of all nodes.
+
+        *key* and *value* are plain values, pids or bytes.
+        """
+        if self.tables[table].set(self.node, key, value):
+            self.say_all(("set", table, key, value))
+            self.kernel.remote.broadcast(("cl_set", table, self.node, key, value))
+
+    def delete(self, table: str, key: Any) -> None:
+        """Remove an entry of this node's slice."""
+        if self.tables[table].unset(self.node, key):
+            self.say_all(("unset", table, key))
+            self.kernel.remote.broadcast(("cl_unset", table, self.node, key))
+
+    def _on_slice(
+        self, name: str, peer: AgentPeer, table: str, entries: list[tuple[Any, Any]]
+    ) -> None:
+        if peer.staging is not None:
+            peer.staging.setdefault(table, {}).update(map(tuple, entries))
+
+    def _on_end(self, name: str, peer: AgentPeer) -> None:
+        staging, peer.staging = peer.staging or {}, None
+        for table in dict.fromkeys((HOSTS, *(t.name for t in self.tables), *staging)):
+            entries = staging.get(table, {})
+            have = self.tables[table].of(name)
+            for key in [key for key in have if key not in entries]:
+                self._unset_copy(name, peer, table, key)
+            for key, value in entries.items():
+                if have.get(key, GONE) != value:
+                    self._set_copy(name, peer, table, key, value)
+        self.barriers.own_hosts(lambda: self._applied(name, peer))
+
+    def _set_copy(self, name: str, peer: AgentPeer, table: str, key: Any, value: Any) -> None:
+        if self.tables[table].set(name, key, value):
+            self.kernel.remote.broadcast(("cl_set", table, name, key, value))
+
+    def _unset_copy(self, name: str, peer: AgentPeer, table: str, key: Any) -> None:
+        if self.tables[table].unset(name, key):
+            self.kernel.remote.broadcast(("cl_unset", table, name, key))
+
+    def _service_entry(self, node: str, key: Any, new: Any, old: Any) -> None:
+        self._new_epoch()
+
+    # Hosts of this node
+
+    def _own_host(self, host: str, up: bool) -> None:
+        if up:
+            actor = getattr(self._binding, "actors", {}).get(host)
+            self.put(HOSTS, host, (self.kernel.remote.peers[host].incarnation, actor))
+            self._dump(host)
+        for told in self.on_own_host:
+            told(host, up)
+        if not up:
+            self.delete(HOSTS, host)
+
+    def _dump(self, host: str) -> None:
+        """Tell a new host of this node all there is."""
+        op = self.kernel.remote.op
+        for table in self.tables:
+            for node, key, value in table.items():
+                op(host, ("cl_set", table.name, node, key, value))
+        op(host, ("cl_view", self.view, self.settled, list(self.ready)))
+
+    # Membership
+
+    def _swim_event(self, kind: str, *args: Any) -> None:
+        if kind == "up":
+            self._up(args[0])
+        elif kind == "down":
+            self._down(args[0])
+        elif kind == "changed":
+            peer = self.peers.get(args[0].name)
+            if peer is not None:
+                peer.record = args[0]
+            self._new_view()
+        elif kind in ("warning", "refused", "conflict"):
+            self.notice("warning", f"cluster {self.config.name!r}: {kind}: {args!r}")
+
+    def _up(self, record: Record) -> None:
+        if record.name in self.peers:
+            self._down(record)
+        self._session += 1
+        peer = self.peers[record.name] = AgentPeer(record, Channel(self._session))
+        self._new_view()
+        self._begin_session(record.name, peer)
+
+    def _down(self, record: Record) -> None:
+        peer = self.peers.pop(record.name, None)
+        if peer is None:
+            return
+        reason = "left" if record.status == "left" else record.reason or "silent"
+        self.barriers.without(record.name)
+        self.ready.pop(record.name, None)
+        self.kernel.remote.broadcast(("cl_down", record.name, reason))
+        self._drop_node(record.name, reason)
+        self._fail_questions(record.name)
+        for told in self.on_unreachable:
+            told(peer.record.address)
+        self._new_view()
+        if peer.ready:
+            self.event(NodeDown(record.name, _member(peer.record), reason))
+
+    def _fail_questions(self, name: str) -> None:
+        for number, (node, done) in list(self._questions.items()):
+            if node == name:
+                del self._questions[number]
+                done(False, "noconnection")
+
+    def _new_view(self) -> None:
+        view = self.swim.view()
+        if view != self.view:
+            self._on_view(view, False, list(self.ready))
+            self._new_epoch()
+            self.event(ViewChanged(view))
+
+    def _heard_us(self, name: str, peer: AgentPeer) -> None:
+        peer.heard_us = True
+        self._look_if_ready(name, peer)
+
+    def _applied(self, name: str, peer: AgentPeer) -> None:
+        peer.applied = True
+        self._look_if_ready(name, peer)
+
+    def _look_if_ready(self, name: str, peer: AgentPeer) -> None:
+        if not (peer.heard_us and peer.applied) or self.peers.get(name) is not peer:
+            return
+        if not peer.ready:
+            peer.ready = True
+            self.ready[name] = None
+            for told in self.on_node:
+                told(name, True, "up")
+            self.event(NodeUp(name, _member(peer.record)))
+        self._look_if_settled()
+
+    # Epochs
+
+    def _new_epoch(self) -> None:
+        members = [(m.name, m.generation, m.labels, m.draining) for m in self.view.members]
+        services = sorted(self.tables[SERVICES].items(), key=lambda item: (item[0], item[1]))
+        text = repr((members, services)).encode()
+        epoch = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
+        if epoch != self.epoch:
+            self.epoch = epoch
+            self.say_all(("mark", epoch))
+            self._unsettle()
+
+    def _unsettle(self) -> None:
+        self.settled = False
+        self._look_if_settled()
+        if not self.settled:
+            self._show_view()
+
+    def _on_mark(self, name: str, peer: AgentPeer, epoch: int) -> None:
+        peer.mark = epoch
+        if epoch != self.epoch and self.settled:
+            self._unsettle()  # it decides by another one from now on (A2)
+        else:
+            self._look_if_settled()
+
+    def _look_if_settled(self) -> None:
+        if self.settled or len(self.view) != len(self.peers) + 1:
+            return
+        if all(p.mark == self.epoch and p.ready for p in self.peers.values()):
+            self.settled = True
+            self._show_view()
+            for told in self.on_settled:
+                told()
+
+    def _show_view(self) -> None:
+        state = (self.view, self.settled, list(self.ready))
+        self._on_view(*state)
+        self.kernel.remote.broadcast(("cl_view", *state))
+
+    # Requests and what agents tell each other
+
+    def _on_ask(self, host: str, number: int, service: str, args: Any) -> None:
+        self._serve(host, number, service, args)
+
+    def _serve(self, host: str, number: int, service: str, args: Any) -> None:
+        def done(ok: bool, value: Any) -> None:
+            if not number:
+                return
+            if host == self.kernel.address:
+                self._on_answer(number, ok, value)
+            else:
+                self.kernel.remote.op(host, ("cl_answer", number, ok, value))
+
+        self._call_service(host, service, done, args)
+
+    def _call_service(self, origin: str, service: str, done: Done, args: Any) -> None:
+        serve = self.serves.get(service)
+        if serve is None:
+            done(False, f"this node's cluster has no service {service!r}")
+            return
+        try:
+            serve(origin, done, *args)
+        except Exception as error:
+            self.notice("error", f"{service!r} of {origin} failed: {error!r}")
+            done(False, repr(error))
+
+    def ask(self, node: str, service: str, args: tuple[Any, ...], done: Done) -> None:
+        """Have the agent of *node* serve a request; *done* gets the outcome, always."""
+        if node == self.node:
+            self._call_service(self.node, service, done, args)
+        elif node not in self.peers:
+            done(False, "noconnection")
+        else:
+            self._question += 1
+            self._questions[self._question] = (node, done)
+            self._say(node, ("ask", self._question, service, args))
+
+    def _on_question(
+        self, name: str, peer: AgentPeer, number: int, service: str, args: Any
+    ) -> None:
+        channel = peer.channel
+
+        def done(ok: bool, value: Any) -> None:
+            if self.peers.get(name) is peer and peer.channel is channel:
+                self._say(name, ("answer", number, ok, value))
+
+        self._call_service(name, service, done, args)
+
+    def _on_reply(self, name: str, peer: AgentPeer, number: int, ok: bool, value: Any) -> None:
+        _, done = self._questions.pop(number, (name, None))
+        if done is not None:
+            done(ok, value)
+
+    def tell(self, node: str, service: str, *args: Any) -> None:
+        """Have the agent of *node* hear something, in order; dropped when it is down."""
+        if node == self.node:
+            self.hears[service](node, *args)
+        elif node in self.peers:
+            self._say(node, ("tell", service, args))
+
+    def _on_tell(self, name: str, peer: AgentPeer, service: str, args: Any) -> None:
+        self.hears[service](name, *args)
+
+    # What processes are told
+
+    def event(self, event: Any) -> None:
+        """Tell the subscribers on all hosts of this node."""
+        self._on_event(event)
+        self.kernel.remote.broadcast(("cl_event", event))
+
+    def notice(self, level: str, text: str) -> None:
+        """Write to the log."""
+        self.kernel.driver.report(Notice(level, text))
+
+    def close(self) -> None:
+        """The host ends."""
+        super().close()
+        self._left = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    _ITEMS: dict[str, Callable[..., None]] = {
+        "slice": _on_slice,
+        "end": _on_end,
+        "set": _set_copy,
+        "unset": _unset_copy,
+        "mark": _on_mark,
+        "ask": _on_question,
+        "answer": _on_reply,
+        "tell": _on_tell,
+        "sync": lambda self, name, peer, number: self.barriers.asked(name, number),
+        "synced": lambda self, name, peer, number: self.barriers.answered(name, number),
+    }
+
+
+def _member(record: Record) -> Member:
+    return Member(
+        record.name, record.generation, record.address, record.labels, record.draining
+    )

@@ -1,0 +1,119 @@
+"""Asking the cluster, from inside processes: who is in it, and being told of changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from foundation.cluster.host import TABLE, ClusterHost
+from foundation.cluster.values import View
+from foundation.errors import CallExit, ClusterTimeout, NotInCluster
+from foundation.kernel.ops import FutureSink, current
+from foundation.kernel.process import Process
+from foundation.kernel.values import Pid
+
+
+def cluster_of(process: Process) -> ClusterHost:
+    """Return the cluster as the host of *process* sees it.
+
+    Raises:
+        NotInCluster: its node was started without one.
+    """
+    found: ClusterHost | None = process.kernel.tables.get(TABLE)
+    if found is None:
+        raise NotInCluster(
+            f"node {process.kernel.address.partition('/')[0]!r} is not part of a cluster; start "
+            "it with foundation.start(..., cluster=True) or cluster=ClusterConfig(...)"
+        )
+    return found
+
+
+def node(pid: Pid | None = None) -> str:
+    """Return the name of this node, or of the node where *pid* lives."""
+    return (current().pid if pid is None else pid).host.partition("/")[0]
+
+
+def view() -> View:
+    """Return who is in the cluster, as this node sees it: a local read.
+
+    Raises:
+        NotInProcess: it was called outside a process.
+        NotInCluster: this node is not part of a cluster.
+    """
+    return cluster_of(current()).view
+
+
+def nodes() -> tuple[str, ...]:
+    """Return the names of the members, this node included, sorted."""
+    return view().names
+
+
+def subscribe() -> View:
+    """Have this process told of ``NodeUp``, ``NodeDown`` and ``ViewChanged``, until it ends.
+
+    Returns:
+        The view from which on it is told: nothing is missed in between.
+    """
+    process = current()
+    cluster = cluster_of(process)
+    cluster.subscribe(process)
+    return cluster.view
+
+
+def unsubscribe() -> None:
+    """Tell this process no more."""
+    process = current()
+    cluster_of(process).unsubscribe(process.pid)
+
+
+async def await_cluster(n: int, timeout: float = 30.0) -> View:
+    """Wait until at least *n* nodes, this one included, are members and agree on it.
+
+    Args:
+        n: how many.
+        timeout: seconds.
+
+    Returns:
+        The view.
+
+    Raises:
+        ClusterTimeout: they were not in time; it says who is there, and what to look at.
+    """
+    process = current()
+    cluster = cluster_of(process)
+
+    def formed() -> bool:
+        return cluster.settled and len(cluster.view) >= n
+
+    def done(ok: bool, found: Any) -> None:
+        if not sink.future.done():
+            sink.future.set_result((ok, found))
+
+    sink = FutureSink(process.kernel.driver.new_future())
+    cluster.wait_until(formed, timeout, done)
+    ok, found = await sink.future
+    if not ok:
+        raise ClusterTimeout(n, timeout, found, cluster.settled)
+    return found  # type: ignore[no-any-return]
+
+
+async def ask_agent(service: str, *args: Any, timeout: float | None = 5.0) -> Any:
+    """Have the agent of this node serve a request; see ``ClusterHost.request``.
+
+    Raises:
+        CallExit: it refused, with the reason.
+        TimeoutError: no answer in *timeout* seconds.
+    """
+    process = current()
+    cluster = cluster_of(process)
+    sink = FutureSink(process.kernel.driver.new_future())
+
+    def done(ok: bool, value: Any) -> None:
+        sink.resolve(None, ok, value if ok else CallExit(value, "the cluster", service))
+
+    number = cluster.request(service, args, done)
+
+    def late() -> Exception:
+        cluster.forget(number)
+        return TimeoutError(f"the agent has not answered {service!r} within {timeout} s")
+
+    return await sink.wait(process.kernel, timeout, late)

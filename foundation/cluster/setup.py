@@ -1,0 +1,41 @@
+"""Making the hosts of a node part of a cluster: what is installed in each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from foundation.cluster.agent import Agent, Wire
+from foundation.cluster.host import Binding, ClusterHost
+from foundation.cluster.names import install_names
+
+if TYPE_CHECKING:
+    from foundation.cluster.config import ClusterConfig
+    from foundation.kernel.kernel import Kernel
+
+
+def install_host(
+    kernel: Kernel, config: ClusterConfig, binding: Binding, agent: str
+) -> ClusterHost:
+    """Make *kernel*, of a host other than the control host, follow the agent at *agent*."""
+    cluster = ClusterHost(kernel, config, binding, agent)
+    _install(cluster)
+    return cluster
+
+
+def install_agent(
+    kernel: Kernel,
+    config: ClusterConfig,
+    binding: Binding,
+    wire: Wire,
+    *,
+    generation: int,
+    me: Any = None,
+) -> Agent:
+    """Make *kernel* the seat of the node's agent; ``agent.start()`` begins."""
+    agent = Agent(kernel, config, binding, wire, generation=generation, me=me)
+    _install(agent)
+    return agent
+
+
+def _install(cluster: ClusterHost) -> None:
+    install_names(cluster)
