@@ -271,7 +271,7 @@ class Agent(ClusterHost):
         now = self.kernel.driver.now()
         parts = Packet(*packet)
         if peer.channel.begins_anew(parts):
-            self._begin_session(name, peer, parts.mine)
+            self._begin_session(name, peer, 0 if parts.theirs else parts.mine)
         for item in peer.channel.receive(now, parts):
             self._item(name, peer, item)
         self._dirty[name] = None

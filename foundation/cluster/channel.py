@@ -87,13 +87,20 @@ class Channel:
         self._out.append(item)
 
     def begins_anew(self, packet: Packet) -> bool:
-        """Whether *packet* is of a later session of the peer: this channel is over."""
+        """Whether *packet* is of a later session of the peer: this channel is over.
+
+        The next one may know of the peer's session (``packet.mine``) only if the peer knew none
+        of ours; else both would begin anew at the sight of each other, for ever.
+        """
         return self.theirs != 0 and packet.mine > self.theirs
 
     def receive(self, now: float, packet: Packet) -> list[bytes]:
         """Take *packet*; return the items that are next in order."""
-        if packet.theirs not in (0, self.mine) or packet.mine < self.theirs:
+        if packet.mine < self.theirs:
             return []  # C2
+        if packet.theirs not in (0, self.mine):
+            self._ack_at = now  # they do not know this session yet
+            return []
         self.theirs = packet.mine
         if packet.theirs:
             self._acknowledged(now, packet.ack)

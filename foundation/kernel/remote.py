@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from foundation.errors import CodecError, NoConnection
-from foundation.kernel.association import ACCEPT, ANNOUNCE, FOLLOW, RESTART, SETTLE, Association
+from foundation.kernel.association import ACCEPT, ANNOUNCE, FOLLOW, RESTART, Association
 from foundation.kernel.codec import dumps, dumps_frame, loads
 from foundation.kernel.peer import PROCESS_KINDS, Peer, bounded, pack_reason, unpack_reason
 from foundation.kernel.process import SYS, Caller, Process
@@ -49,7 +49,8 @@ class Remote:
         self._early: dict[str, list[bytes]] = {}  # frames of hosts that will be peers
         self._associations = 0
         self.accept_code = False  # by value, in starts from other nodes
-        self._severed: dict[str, int] = {}  # foreign hosts that went down: their incarnation
+        # Foreign hosts that went down: their incarnation, and their number that is over.
+        self._severed: dict[str, tuple[int, int]] = {}
         self._dirty: dict[str, Peer] = {}
         self._exported: dict[int, Caller] = {}  # callers that another host is to answer
         self._export = 0
@@ -93,15 +94,18 @@ class Remote:
             if known.incarnation == incarnation:
                 return
             self.host_down(host, "killed")
-        self.peers[host] = Peer(host, incarnation, self._next_association())
+        life, ended = self._severed.pop(host, (0, 0))
+        met = life == incarnation
+        association = self._next_association(ended if met else 0)
+        self.peers[host] = Peer(host, incarnation, association)
         for frame in self._early.pop(host, ()):
             self.on_frame(frame)
-        if self._severed.pop(host, None) == incarnation:
+        if met:
             self.announce(host)  # to them the last association may not be over yet
 
-    def _next_association(self) -> Association:
+    def _next_association(self, ended: int) -> Association:
         self._associations += 1
-        return Association(self._associations)
+        return Association(self._associations, ended)
 
     def announce(self, host: str) -> None:
         """Let a foreign host know that what crossed between it and this one is settled."""
@@ -114,7 +118,7 @@ class Remote:
         """The connection to a foreign host broke: what was under way is lost (R4)."""
         peer = self.peers.get(host)
         if peer is not None and peer.association is not None and peer.association.used:
-            self._begin_anew(peer, self._next_association())
+            self._begin_anew(peer, self._next_association(peer.association.over))
 
     def _begin_anew(self, peer: Peer, association: Association) -> None:
         """Settle all that crosses to a foreign host, and go on in *association*."""
@@ -157,7 +161,7 @@ class Remote:
         elif peer.association is not None and peer.association.used:
             if len(self._severed) >= EARLY_HOSTS:
                 del self._severed[next(iter(self._severed))]
-            self._severed[host] = peer.incarnation
+            self._severed[host] = (peer.incarnation, peer.association.over)
         for caller in list(peer.calls.values()):
             kernel.answer(caller, False, reason)
         for local, remote in list(peer.links):
@@ -220,7 +224,7 @@ class Remote:
         head = [kernel.address, kernel.incarnation, peer.incarnation]
         association = peer.association
         if association is not None:
-            head += (association.mine, association.theirs, association.sent + 1)
+            head += association.head()
         frame = dumps_frame(head, ops)
         if len(frame) > MAX_FRAME and len(ops) > 1:
             half = len(ops) // 2
@@ -272,14 +276,13 @@ class Remote:
             return False
         association = peer.association
         verdict = association.judge(*head)
-        if verdict in (FOLLOW, SETTLE):
-            if verdict == FOLLOW:
-                association = self._next_association()
-            association.theirs, association.seen = head[0], 0
+        if verdict == FOLLOW:
+            association = self._next_association(association.over)
+            association.theirs = head[0]
             self._begin_anew(peer, association)
             verdict = association.judge(*head)
         if verdict == RESTART:
-            self._begin_anew(peer, self._next_association())
+            self._begin_anew(peer, self._next_association(association.over))
         if verdict in (RESTART, ANNOUNCE):
             self.announce(peer.host)
         return verdict == ACCEPT

@@ -6,6 +6,7 @@ import ipaddress
 import re
 
 _LONGEST_HOST = 253
+_LONGEST_SHOWN = 80
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 _DIGITS_AND_DOTS = re.compile(r"[0-9.]+")
 
@@ -25,14 +26,14 @@ def parse_address(text: object, port: int | None = None) -> tuple[str, int]:
         ValueError: it is malformed; the message says in what way.
     """
     if not isinstance(text, str):
-        raise ValueError(f"{text!r} is not a string")
+        raise ValueError(f"{_shown(text)} is not a string")
     host, digits = _split(text, port)
     if digits is None:
         if port is None:
-            raise ValueError(f'{text!r} has no port; write "host:port"')
+            raise ValueError(f'{_shown(text)} has no port; write "host:port"')
         return _checked_host(host, text), check_port(port)
     if not (digits.isascii() and digits.isdecimal() and len(digits) <= 5):
-        raise ValueError(f"{text!r} has the port {digits!r}, which is not a number from 1 to 65535")
+        raise ValueError(f"{_shown(text)} has a port that is not a number from 1 to 65535")
     return _checked_host(host, text), check_port(int(digits))
 
 
@@ -65,11 +66,11 @@ def _split(text: str, port: int | None) -> tuple[str, str | None]:
     if text.startswith("["):
         host, bracket, rest = text[1:].partition("]")
         if not bracket or (rest and not rest.startswith(":")) or ":" not in host:
-            raise ValueError(f'{text!r} is not an IPv6 address in brackets, "[::1]:5000"')
+            raise ValueError(f'{_shown(text)} is not an IPv6 address in brackets, "[::1]:5000"')
         return host, rest[1:] if rest else None
     if text.count(":") > 1:
         if port is None:
-            raise ValueError(f'{text!r}: an IPv6 address needs brackets, "[::1]:5000"')
+            raise ValueError(f'{_shown(text)}: an IPv6 address needs brackets, "[::1]:5000"')
         return text, None
     host, colon, digits = text.partition(":")
     return host, digits if colon else None
@@ -77,21 +78,27 @@ def _split(text: str, port: int | None) -> tuple[str, str | None]:
 
 def _checked_host(host: str, text: str) -> str:
     if not host:
-        raise ValueError(f"{text!r} has no host")
+        raise ValueError(f"{_shown(text)} has no host")
     if len(host) > _LONGEST_HOST:
-        raise ValueError(f"{text[:40]!r}... has a host of {len(host)} characters; 253 are allowed")
+        raise ValueError(f"{_shown(text)} has a host of {len(host)} characters; 253 are allowed")
     if ":" in host or _DIGITS_AND_DOTS.fullmatch(host):
         try:
             ip = ipaddress.ip_address(host)
         except ValueError:
-            raise ValueError(f"{text!r} has a malformed IP address") from None
+            raise ValueError(f"{_shown(text)} has a malformed IP address") from None
         if ip.is_unspecified or ip.is_multicast:
-            raise ValueError(f"{text!r}: nobody can connect to {host}")
+            raise ValueError(f"{_shown(text)}: nobody can connect to {host}")
         return str(ip)
     host = host.removesuffix(".")
     if not _HOST_NAME.fullmatch(host) or ".." in host:
         raise ValueError(
-            f"{text!r} has a malformed host name; letters, digits, '.', '-' and '_' are allowed "
-            "(international names as xn--...)"
+            f"{_shown(text)} has a malformed host name; allowed are letters, digits, '.', '-' and "
+            "'_' (international names as xn--...)"
         )
     return host.lower()
+
+
+def _shown(text: object) -> str:
+    """Return *text* as messages show it; a stranger may have sent pages of it."""
+    shown = repr(text)
+    return shown if len(shown) <= _LONGEST_SHOWN else f"{shown[: _LONGEST_SHOWN - 3]}..."
