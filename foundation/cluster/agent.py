@@ -70,6 +70,7 @@ class Agent(ClusterHost):
             (*origin* is a host address) and of other agents (a node's name).
         hears: by service: ``hear(node, *args)`` for what agents tell each other.
         on_settled: told when an epoch is settled.
+        on_epoch: told of a new epoch, before this node marks it.
         on_own_host: told ``(address, up)`` of hosts of this node, before their ends are told.
         on_unreachable: told the address of an agent that is down.
     """
@@ -102,6 +103,7 @@ class Agent(ClusterHost):
         self.serves: dict[str, Callable[..., None]] = {}
         self.hears: dict[str, Callable[..., None]] = {}
         self.on_settled: list[Callable[[], None]] = []
+        self.on_epoch: list[Callable[[int], None]] = []
         self.on_own_host: list[Callable[[str, bool], None]] = []
         self.on_unreachable: list[Callable[[str], None]] = []
         self.epoch = 0
@@ -459,6 +461,8 @@ class Agent(ClusterHost):
         epoch = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
         if epoch != self.epoch:
             self.epoch = epoch
+            for told in self.on_epoch:
+                told(epoch)
             self.say_all(("mark", epoch))
             self._unsettle()
 

@@ -26,7 +26,7 @@ class Follower:
     def __init__(self, cluster: ClusterHost) -> None:
         self.cluster = cluster
 
-    def leave(self) -> None:
+    async def leave(self) -> None:
         """Only the agent says goodbye to other nodes."""
 
     def close(self) -> None:
@@ -70,11 +70,11 @@ class Seat:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def leave(self) -> None:
+    async def leave(self) -> None:
         """The node is being stopped in order."""
         self.cluster.leave()
         self._wire.flush()
-        self._run(self._discovery.close())
+        await self._discovery.close()
 
     def close(self) -> None:
         """The host ends."""

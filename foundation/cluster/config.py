@@ -8,6 +8,7 @@ from typing import Any
 
 from foundation.cluster.timing import LAN, Timing
 from foundation.errors import NodeError
+from foundation.transport.config import is_loopback
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class ClusterConfig:
         expected_size: how many nodes the cluster has when it is whole; a majority is more than
             half of it. Needed for ``on_minority="stop"``.
         accept_code: take classes and functions that are not importable here, by cloudpickle,
-            in starts from other nodes.
+            in starts from other nodes. None: while *bind* is a loopback address, as all nodes are
+            then of this machine.
         drain_seconds: how long an orderly stop waits for work to move to other nodes.
         timing: of failure detection and take-over.
         seed: of everything random; None draws one.
@@ -38,7 +40,7 @@ class ClusterConfig:
     strategies: tuple[Any, ...] | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     expected_size: int | None = None
-    accept_code: bool = False
+    accept_code: bool | None = None
     drain_seconds: float = 5.0
     timing: Timing = LAN
     seed: int | None = None
@@ -69,6 +71,11 @@ class ClusterConfig:
         from foundation.cluster.attach import attach
 
         return attach(self, host)
+
+    @property
+    def accepts_code(self) -> bool:
+        """Whether starts from other nodes may bring their own classes."""
+        return is_loopback(self.bind) if self.accept_code is None else self.accept_code
 
     @property
     def majority(self) -> int | None:

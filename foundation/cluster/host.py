@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from foundation.cluster.slices import GONE, Table, Tables
-from foundation.cluster.values import View
+from foundation.cluster.values import NodeDown, View, ViewChanged
 from foundation.kernel.values import Pid
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class ClusterHost:
         self._waiters: dict[int, tuple[Callable[[], bool], Done, Any]] = {}
         self.tables[HOSTS].listeners.append(self._host_entry)
         kernel.tables[TABLE] = self
-        kernel.remote.accept_code = config.accept_code
+        kernel.remote.accept_code = config.accepts_code
         handlers = kernel.remote.handlers
         handlers["cl_set"] = lambda host, *entry: self._on_set(*entry)
         handlers["cl_unset"] = lambda host, *entry: self._on_unset(*entry)
@@ -133,12 +133,15 @@ class ClusterHost:
         """A host of this node has come or gone. The agent's end is that of the node."""
         if host == self._agent and not up:
             asked, self._asked = self._asked, {}
+            gone = [NodeDown(m.name, m, "silent") for m in self.view.members if m.name in self.ready]
             for node in list(self.view.names):
                 if node != self.node:
                     self._drop_node(node, "noconnection")
             for table in self.tables:
                 table.drop(self.node)
             self._on_view(View(0, ()), False, [])
+            for event in (*gone, ViewChanged(self.view)):
+                self._on_event(event)
             for done in asked.values():
                 done(False, "noconnection")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from foundation.cluster.agent import Agent, Wire
 from foundation.cluster.host import Binding, ClusterHost
 from foundation.cluster.names import install_names
+from foundation.cluster.pubsub.host import install_pubsub
 
 if TYPE_CHECKING:
     from foundation.cluster.config import ClusterConfig
@@ -39,3 +40,4 @@ def install_agent(
 
 def _install(cluster: ClusterHost) -> None:
     install_names(cluster)
+    install_pubsub(cluster)

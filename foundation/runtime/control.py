@@ -33,6 +33,7 @@ from foundation.runtime.stock_orphans import watch_program
 RESTARTS_AT_ONCE = 5  # replacements of one host within ...
 RESTART_WINDOW = 10.0  # ... these seconds go without delay; further ones wait
 RESTART_DELAY = 1.0  # seconds
+LEAVE_SECONDS = 1.0  # that upper floors may take to say goodbye to other nodes
 LOOK_SECONDS = 1.0  # between looks at the states of the hosts
 INCARNATIONS = 100_000  # reserved for the hosts of one life of the control host
 
@@ -55,6 +56,7 @@ class ControlHost(HostActor):
         self.members: dict[str, Member] = {}
         self.announced = False
         self.stopping = False
+        self.leaving: asyncio.Task[None] | None = None
         self.frozen = Frozen()
         self.dedicated = 0
         self.asked = 0
@@ -127,9 +129,7 @@ class ControlHost(HostActor):
         elif isinstance(message, Goodbye):
             self.stopping = True
             assert self.host is not None
-            for extension in self.host.extensions:
-                extension.leave()
-            self._take_leave()
+            self.leaving = self.host.loop.create_task(self._extensions_leave())
         elif isinstance(message, Inspect):
             assert self.host is not None
             self.asked += 1
@@ -176,8 +176,20 @@ class ControlHost(HostActor):
 
     def _take_leave(self) -> None:
         """Say goodbye, once no host is in the middle of its start."""
-        if self.stopping and all(member.ready for member in self.members.values()):
+        left = self.leaving is not None and self.leaving.done()
+        if left and all(member.ready for member in self.members.values()):
             self.send(self.parent, Goodbye())
+
+    async def _extensions_leave(self) -> None:
+        assert self.host is not None
+        try:
+            async with asyncio.timeout(LEAVE_SECONDS):
+                for extension in self.host.extensions:
+                    await extension.leave()
+        except Exception as error:
+            self.host.driver.report(Notice("warning", f"the node left in disorder: {error!r}"))
+        finally:
+            self.host.loop.call_soon(self._take_leave)
 
     def _tell_all(self, message: Any, but: str, starting: bool = False) -> None:
         assert self.host is not None
