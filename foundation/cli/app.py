@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import cyclopts
 
 import foundation
-from foundation.errors import FoundationError
+from foundation.errors import FoundationError, NodeError
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 FILES = 1000  # for the demo: some ten seconds of work for two cores
@@ -106,6 +106,9 @@ def demo(
         "foundation run bank:Bank",
         "foundation run shop.main:App --name shop --hosts 4 --cookie-file secret",
         "foundation run bank:Bank --hosts 0",
+        "foundation run bank:Bank --cluster shop --label zone=a",
+        "foundation run bank:Bank --cluster shop --bind 10.0.0.1 --cluster-port 4400 "
+        "--join 10.0.0.2:4400",
     )
 )
 def run(
@@ -119,6 +122,13 @@ def run(
     cookie_file: Path | None = None,
     stock: bool = False,
     uvloop: bool = False,
+    cluster: str | None = None,
+    join: tuple[str, ...] = (),
+    bind: str = "127.0.0.1",
+    advertise: str | None = None,
+    cluster_port: int = 0,
+    label: tuple[str, ...] = (),
+    expected_size: int | None = None,
 ) -> int:
     """Run an application in the foreground until SIGTERM or Ctrl-C.
 
@@ -134,10 +144,20 @@ def run(
         cookie_file: a file with the node's shared secret.
         stock: run on Thespian's own multiprocTCPBase.
         uvloop: run the hosts on uvloop.
+        cluster: name of the cluster to be part of; without --join: with the other nodes of this
+            user on this machine.
+        join: host:port of a node to find the cluster by; may be given several times.
+        bind: the address that the node listens at; others than loopback need a cookie.
+        advertise: the address that other nodes dial, when it is not --bind.
+        cluster_port: of the cluster endpoint; a free one by default.
+        label: key=value, for placement; may be given several times.
+        expected_size: how many nodes the cluster has when it is whole.
     """
-    from foundation.otp.application import run as run_application
+    from foundation.cluster.entry import run as run_application
 
     application = load(target)
+    chosen = (join, bind, advertise, cluster_port, label, expected_size)
+    config = _cluster_config(cluster, *chosen)
     cookie = _cookie(cookie_file)
 
     def ready(node: Any) -> None:
@@ -155,7 +175,44 @@ def run(
         cookie=cookie,
         stock=stock,
         uvloop=uvloop,
+        cluster=config,
     )
+
+
+def _cluster_config(
+    name: str | None,
+    join: tuple[str, ...],
+    bind: str,
+    advertise: str | None,
+    port: int,
+    label: tuple[str, ...],
+    expected_size: int | None,
+) -> Any:
+    from foundation.cluster import ClusterConfig
+    from foundation.cluster.discovery import StaticList
+
+    if name is None:
+        if join or advertise or port or label or expected_size or bind != "127.0.0.1":
+            raise Usage(
+                "--join, --bind, --advertise, --cluster-port, --label and --expected-size need "
+                "--cluster NAME"
+            )
+        return None
+    wrong = [text for text in label if "=" not in text]
+    if wrong:
+        raise Usage(f"--label must be key=value, got {wrong[0]!r}")
+    try:
+        return ClusterConfig(
+            name=name,
+            bind=bind,
+            advertise=advertise,
+            port=port,
+            strategies=(StaticList(join),) if join else None,
+            labels=dict(text.split("=", 1) for text in label),
+            expected_size=expected_size,
+        )
+    except ValueError as error:
+        raise Usage(str(error)) from None
 
 
 def load(target: str) -> Any:
@@ -257,6 +314,33 @@ def top(
     else:
         with contextlib.suppress(KeyboardInterrupt):
             views.live(lambda: _snapshot(node, cookie_file), interval)
+    return EXIT_OK
+
+
+@app.command(
+    help_epilogue=_examples("foundation cluster", "foundation cluster --node shop-1 --json")
+)
+def cluster(
+    *,
+    node: str | None = None,
+    cookie_file: Path | None = None,
+    as_json: Annotated[bool, cyclopts.Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Print the members of the cluster that a running node of this machine is part of.
+
+    Ends with exit code 1 when the node is not part of one.
+
+    Args:
+        node: its name, when several run.
+        cookie_file: a file with its shared secret, when it is not this user's.
+        as_json: print JSON.
+    """
+    from foundation.cli.views import cluster_lines, cluster_of
+
+    found = cluster_of(_snapshot(node, cookie_file))
+    if found is None:
+        raise NodeError("that node is not part of a cluster; see foundation run --cluster")
+    print(json.dumps(found) if as_json else "\n".join(cluster_lines(found)))
     return EXIT_OK
 
 

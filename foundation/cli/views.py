@@ -51,6 +51,30 @@ def top_lines(snapshot: Inspected) -> list[str]:
     return lines
 
 
+def cluster_of(snapshot: Inspected) -> dict[str, Any] | None:
+    """Return what the control host says of its cluster; None when the node is alone."""
+    found = [host["cluster"] for host in snapshot.hosts.values() if "cluster" in host]
+    return found[0] if found else None
+
+
+def cluster_lines(cluster: dict[str, Any]) -> list[str]:
+    """Return the members of a cluster as a table."""
+    agreed = "all agree" if cluster["settled"] else "not all agree yet"
+    lines = [
+        f"cluster {cluster['cluster']!r} as node {cluster['node']!r} sees it: "
+        f"{len(cluster['members'])} members, {agreed}",
+        f"{'NODE':<20}{'STATE':<11}{'ADDRESS':<24}{'HOSTS':>6}{'HEARD':>9}  LABELS",
+    ]
+    for member in cluster["members"]:
+        state = "draining" if member["draining"] else member["state"]
+        labels = ", ".join(f"{k}={v}" for k, v in member["labels"].items())
+        lines.append(
+            f"{member['name']:<20.19}{state:<11}{member['address']:<24}{member['hosts']:>6}"
+            f"{member['heard_seconds_ago']:>7.1f} s  {labels or '-'}"
+        )
+    return lines
+
+
 def live(look: Callable[[], Inspected], interval: float) -> None:
     """Show ``top`` until Ctrl-C, by rich where it is installed."""
     try:

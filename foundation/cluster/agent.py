@@ -53,6 +53,9 @@ class Wire(Protocol):
     def send(self, address: str, payload: bytes) -> None:
         """Send *payload* to the agent at *address*; never blocks or fails."""
 
+    def mute(self, addresses: Iterable[str]) -> None:
+        """Throw away what goes to and comes from *addresses*, and nothing else."""
+
 
 class Agent(ClusterHost):
     """See the module docstring.

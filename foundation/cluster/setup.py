@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from foundation.cluster.agent import Agent, Wire
+from foundation.cluster.chaos import install_chaos
+from foundation.cluster.describe import install_describe
 from foundation.cluster.host import Binding, ClusterHost
 from foundation.cluster.names import install_names
+from foundation.cluster.registry.host import install_registry
 from foundation.cluster.pubsub.host import install_pubsub
 
 if TYPE_CHECKING:
@@ -40,4 +43,7 @@ def install_agent(
 
 def _install(cluster: ClusterHost) -> None:
     install_names(cluster)
+    install_registry(cluster)
+    install_chaos(cluster)
+    install_describe(cluster)
     install_pubsub(cluster)

@@ -33,6 +33,8 @@ class Names:
         self._by_name: dict[Any, Pid] = {}
         # Who holds a name on another node; set by the cluster.
         self.elsewhere: Callable[[Any, Any], Pid | None] = lambda name, node: None
+        # Told of the names that this host has given to processes it started on other nodes.
+        self.learn: Callable[[Any, Pid], None] = lambda name, pid: None
         self.on_change: list[Callable[[Any, Pid | None], None]] = []  # at the authority
         self._claims: dict[int, tuple[Granted, Any, Pid]] = {}  # not answered yet
         self._next_claim = 0

@@ -37,6 +37,7 @@ MAX_FRAME = 16 * 1024 * 1024  # bytes at which a frame of several operations is 
 EARLY_FRAMES = 200  # kept of a foreign host that this one has not been told of yet ...
 EARLY_HOSTS = 100  # ... of so many such hosts ...
 EARLY_SECONDS = 2.0  # ... for so long
+LOST_SECONDS = 0.1  # between the loss of a connection and the end of what crosses over it
 
 
 class Remote:
@@ -48,6 +49,7 @@ class Remote:
         self.neighbours: dict[str, Peer] = {}  # those of this node
         self._early: dict[str, list[bytes]] = {}  # frames of hosts that will be peers
         self._associations = 0
+        self.muted: frozenset[str] = frozenset()  # nodes that nothing goes to or comes from: chaos
         self.accept_code = False  # by value, in starts from other nodes
         # Foreign hosts that went down: their incarnation, and their number that is over.
         self._severed: dict[str, tuple[int, int]] = {}
@@ -115,10 +117,21 @@ class Remote:
             self._kernel.wake()
 
     def connection_lost(self, host: str) -> None:
-        """The connection to a foreign host broke: what was under way is lost (R4)."""
+        """The connection to a foreign host broke: what was under way may be lost (R4).
+
+        Most often that host is dead, and its node says so a moment later, with the reason.
+        """
         peer = self.peers.get(host)
-        if peer is not None and peer.association is not None and peer.association.used:
-            self._begin_anew(peer, self._next_association(peer.association.over))
+        association = peer.association if peer is not None else None
+        if association is None or not association.used:
+            return
+
+        def settle() -> None:
+            now = self.peers.get(host)
+            if now is not None and now.association is association:
+                self._begin_anew(now, self._next_association(association.over))
+
+        self._kernel.driver.call_later(LOST_SECONDS, lambda: self._kernel.turn(settle))
 
     def _begin_anew(self, peer: Peer, association: Association) -> None:
         """Settle all that crosses to a foreign host, and go on in *association*."""
@@ -234,6 +247,8 @@ class Remote:
         if association is not None:
             association.sent += 1
         self.frames_out += 1
+        if self.muted and peer.host.partition("/")[0] in self.muted:
+            return
         self.ops_out += len(ops)
         kernel.driver.send_frame(peer.host, frame)
 
@@ -249,6 +264,8 @@ class Remote:
         host, incarnation, mine, *association, ops = decoded
         if mine != self._kernel.incarnation:
             return  # R2
+        if self.muted and host.partition("/")[0] in self.muted:
+            return
         peer = self.peers.get(host)
         if association and (peer is None or peer.incarnation != incarnation):
             self._keep_early(host, frame)

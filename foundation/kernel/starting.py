@@ -96,10 +96,18 @@ async def start(
         token = kernel.remote.spawn(host, sink, me, request)
     result = await _started(me, sink, token, child, timeout, what)
     plain = name is not None and not hasattr(name, "__claim__")
-    if child is None and plain and type(result) is Pid and result in (me.links or ()):
-        # The authority's word may come later, by another route; its end comes by the link.
-        kernel.names.on_up(result.host, name, result)
+    if child is None and plain and type(result) is Pid:
+        _learn(me, name, result)
     return result
+
+
+def _learn(me: Process, name: Any, pid: Pid) -> None:
+    """The authority's word on *name* may come later, by another route."""
+    names, remote = me.kernel.names, me.kernel.remote
+    if pid.host not in remote.neighbours:
+        names.learn(name, pid)
+    elif pid in (me.links or ()):  # its end comes by the link
+        names.on_up(pid.host, name, pid)
 
 
 async def _started(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from foundation.errors import NodeError, TransportError
@@ -44,6 +44,7 @@ class AgentWire:
         self._outside.on_dead_letter = lambda address, message: None  # what matters is repeated
         self.on_message: Callable[[str, bytes], None] = lambda sender, payload: None
         self.on_lost: Callable[[str, bool], None] = lambda address, refused: None
+        self.muted: frozenset[str] = frozenset()  # addresses that nothing goes to or comes from
         self._addresses: dict[str, Any] = {}
         self._knocking: dict[str, asyncio.Task[None]] = {}
         try:
@@ -57,6 +58,8 @@ class AgentWire:
 
     def send(self, address: str, payload: bytes) -> None:
         """Send *payload* to the agent at *address*; lost when it cannot be reached."""
+        if address in self.muted:
+            return
         target = self._addresses.get(address)
         if target is None:
             if len(self._addresses) > 1000:
@@ -66,6 +69,10 @@ class AgentWire:
             self._outside.tell(target, payload)
         except TransportError:
             return  # closed, or too long; it will be repeated, or not
+
+    def mute(self, addresses: Iterable[str]) -> None:
+        """Throw away what goes to and comes from *addresses*, and nothing else."""
+        self.muted = frozenset(addresses)
 
     def drop(self, address: str) -> None:
         """Give up the connection with a node that went silent: TCP's patience is longer."""
@@ -85,12 +92,13 @@ class AgentWire:
         self._outside.close_now()
 
     def _received(self, message: Any, sender: Any) -> None:
-        if type(message) is bytes:
-            self.on_message(_text(sender), message)
+        peer = _text(sender)
+        if type(message) is bytes and peer not in self.muted:
+            self.on_message(peer, message)
 
     def _lost(self, address: Any) -> None:
         peer = _text(address)
-        if peer not in self._knocking:
+        if peer not in self._knocking and peer not in self.muted:
             task = asyncio.get_running_loop().create_task(self._knock(peer))
             self._knocking[peer] = task
 

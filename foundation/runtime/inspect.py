@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 GATHER_SECONDS = 1.0  # the control host waits for the other hosts
 LOOK_SECONDS = 4.0  # the tool waits for the control host
+PARTS = "inspect"  # where a kernel keeps what upper floors add: name -> function
 PROCESSES_MAX = 5000  # described one by one, per host; the rest is counted
 
 
@@ -44,6 +45,7 @@ def snapshot(kernel: Kernel) -> dict[str, Any]:
         "frames_in": remote.frames_in,
         "frames_out": remote.frames_out,
         "processes": [_describe(p) for p in processes[:PROCESSES_MAX]],
+        **{name: part() for name, part in kernel.tables.get(PARTS, {}).items()},
     }
 
 

@@ -107,12 +107,17 @@ class SimWire:
     def __init__(self, node: SimNode) -> None:
         self._node = node
         self.address = node.address
+        self.muted: frozenset[str] = frozenset()
+
+    def mute(self, addresses: Iterable[str]) -> None:
+        """Throw away what goes to and comes from *addresses*."""
+        self.muted = frozenset(addresses)
 
     def send(self, address: str, payload: bytes) -> None:
         """Carry *payload*."""
         simulation = self._node.simulation
         other = simulation.at_address(address)
-        if other is not None:
+        if other is not None and address not in self.muted:
             simulation.network.send_message(self._node.name, other.name, payload)
 
 
@@ -126,6 +131,7 @@ class SimNode:
     """
 
     agent: Agent
+    wire: SimWire
 
     def __init__(
         self, simulation: ClusterSimulation, name: str, config: ClusterConfig, workers: int
@@ -158,8 +164,9 @@ class SimNode:
         control = self.hosts["control"]
         seed = simulation.seeds.getrandbits(32)
         config = replace(self.config, seed=seed)
+        self.wire = SimWire(self)
         self.agent = install_agent(
-            control.kernel, config, control, SimWire(self), generation=self.life
+            control.kernel, config, control, self.wire, generation=self.life
         )
         for number in range(1, self.workers + 1):
             self.start_host(f"w{number}", first)
@@ -417,7 +424,7 @@ class ClusterSimulation:
         node.gate(self._take_message, node, self.nodes[source].address, payload)
 
     def _take_message(self, node: SimNode, sender: str, payload: bytes) -> None:
-        if node.up:
+        if node.up and sender not in node.wire.muted:
             node.agent.receive(sender, payload)
 
     def _stalled(self) -> None:
