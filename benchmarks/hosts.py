@@ -45,11 +45,11 @@ def on_node(body: Callable[[AsyncNode, Effort], Awaitable[float]]) -> Any:
 class Prober(GenServer):
     """Lives in one worker host and measures calls to a server in another."""
 
-    async def init(self) -> None:
-        """Start the server; w1 may have heard of w2 a little later than the program has."""
+    async def init(self, host: str = "w2") -> None:
+        """Start the server; w1 may have heard of *host* a little later than the program has."""
         while True:
             try:
-                self.server = await Counter.start_link(host="w2")
+                self.server = await Counter.start_link(host=host)
                 return
             except foundation.StartError:
                 await asyncio.sleep(0.01)

@@ -30,6 +30,7 @@ class ClusterConfig:
             then of this machine.
         drain_seconds: how long an orderly stop waits for work to move to other nodes.
         timing: of failure detection and take-over.
+        unix: Unix-domain sockets between processes of one machine, instead of TCP.
         seed: of everything random; None draws one.
     """
 
@@ -43,6 +44,7 @@ class ClusterConfig:
     accept_code: bool | None = None
     drain_seconds: float = 5.0
     timing: Timing = LAN
+    unix: bool = True
     seed: int | None = None
 
     def __post_init__(self) -> None:
@@ -64,7 +66,12 @@ class ClusterConfig:
         """Return what a node of this cluster is started with; see ``NodeOptions``."""
         from foundation.cluster.attach import new_life
 
-        return {"bind": self.bind, "advertise": self.advertise, "life": new_life()}
+        return {
+            "bind": self.bind,
+            "advertise": self.advertise,
+            "unix": self.unix,
+            "life": new_life(),
+        }
 
     def attach(self, host: Any) -> Any:
         """Make *host* part of the cluster; called by the runtime in every host of the node."""

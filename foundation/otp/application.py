@@ -295,8 +295,7 @@ def start(
         InvalidChildSpec: *app* is none of these.
         NodeError, TransportError, StartError: on entering, when something could not start.
     """
-    host = None if hosts == 0 else home
-    root = tuple(child_spec(spec, host=host) for spec in _root_specs(app, args))
+    root = root_specs(app, args, None if hosts == 0 else home)
     chosen: dict[str, Any] = {}
     for extension in extensions:
         chosen |= extension.node_options()
@@ -320,7 +319,21 @@ def start(
     return Application(root, options)
 
 
-def _root_specs(app: Any, args: tuple[Any, ...]) -> list[ChildSpec]:
+def root_specs(app: Any, args: tuple[Any, ...], host: str | None) -> tuple[ChildSpec, ...]:
+    """Return the children of the root supervisor for *app*, which start in *host*."""
+    return tuple(
+        spec if spec.host is not None else child_spec(spec, host=host)
+        for spec in _specs_of(app, args)
+    )
+
+
+def spawn_root(kernel: Any, specs: tuple[ChildSpec, ...]) -> Any:
+    """Start the root supervisor in *kernel*; for the simulator, which has no program."""
+    payload: Any = (_Root, (list(specs),), {})
+    return kernel.spawn(Supervisor.__process_class__, payload, name=ROOT)
+
+
+def _specs_of(app: Any, args: tuple[Any, ...]) -> list[ChildSpec]:
     if app is None:
         return []
     if isinstance(app, list):

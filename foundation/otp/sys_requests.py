@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from foundation.errors import Exit
@@ -26,7 +27,7 @@ class SysRequest:
     @property
     def in_order(self) -> bool:
         """Whether it waits for the callback that is parked, as ``stop`` does."""
-        return self.op == "stop"
+        return self.op in ("stop", "export_state")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +45,26 @@ def serve(process: ServerProcess, caller: Caller) -> None:
         process.stop(*request.args)
         return
     try:
+        if request.op == "export_state":
+            process.current = caller
+            _export_state(process, *request.args)
+            return
         value = HANDLERS[request.op](process, *request.args)
         kernel.answer(caller, True, value if caller.sink is None else kernel.isolate(value))
     except (Exception, Exit) as error:
         kernel.answer(caller, True, SysFailed(Crash.from_exception(error)))
+
+
+def _export_state(process: ServerProcess, reason: Any) -> None:
+    """Answer with what ``export_state()`` returns and end, in one step.
+
+    No message is handled in between, so what is exported is the last state there was.
+    """
+    state = process.server.export_state()
+    if type(state) is CoroutineType:
+        state.close()
+        raise TypeError("export_state must be a plain `def`: nothing may happen meanwhile")
+    process.stop(reason, state)
 
 
 def _get_state(process: ServerProcess) -> dict[str, Any]:

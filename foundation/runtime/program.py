@@ -53,6 +53,7 @@ class NodeOptions:
         uvloop: run the hosts on uvloop.
         bind: the IPv4 address that the node's processes listen at.
         advertise: the address that other nodes dial; None is *bind*.
+        unix: Unix-domain sockets between processes of one machine, instead of TCP.
         life: above that of earlier nodes of this name, when others may remember those: it is
             the incarnation of the first hosts.
         host_options: see ``HostOptions``.
@@ -66,6 +67,7 @@ class NodeOptions:
     uvloop: bool = False
     bind: str = "127.0.0.1"
     advertise: str | None = None
+    unix: bool = True
     life: int = 1
     host_options: HostOptions = field(default_factory=HostOptions)
 
@@ -97,6 +99,7 @@ def open_actor_system(options: NodeOptions) -> Any:
         explicit_cookie=explicit,
         bind_host=options.bind,
         advertise_host=options.advertise,
+        unix=options.unix,
         idle_close=None,
         uvloop=options.uvloop,
     )

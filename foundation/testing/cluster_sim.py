@@ -25,6 +25,8 @@ from foundation.cluster.config import ClusterConfig
 from foundation.cluster.setup import install_agent, install_host
 from foundation.kernel.kernel import Kernel
 from foundation.kernel.process import Process
+from foundation.otp.application import root_specs, spawn_root
+from foundation.otp.child_spec import ChildSpec
 from foundation.otp.kernel_setup import install
 from foundation.runtime.driver import AsyncioDriver
 from foundation.runtime.placement import HostPlacer
@@ -42,6 +44,7 @@ class NodeDriver(AsyncioDriver):
         super().__init__(loop, **options)
         self._node = node
         self.call_soon = self._soon
+        self.now = lambda: loop.time() + node.clock
 
     def _soon(self, callback: Callable[[], None]) -> Any:
         return self.loop.call_soon(self._node.gate, callback)
@@ -128,6 +131,7 @@ class SimNode:
         agent: of the present life.
         hosts: by name: ``"control"``, ``"w1"`` …
         up: False after a crash.
+        clock: seconds that its monotonic clock is ahead; step it forward only.
     """
 
     agent: Agent
@@ -144,6 +148,7 @@ class SimNode:
         self.life = 0
         self.up = False
         self.paused = False
+        self.clock = 0.0
         self.hosts: dict[str, SimNodeHost] = {}
         self._waiting: list[Callable[..., None]] = []
 
@@ -171,6 +176,8 @@ class SimNode:
         for number in range(1, self.workers + 1):
             self.start_host(f"w{number}", first)
         self.agent.start()
+        if simulation.app:
+            spawn_root(control.kernel, simulation.app)
 
     def start_host(self, name: str, incarnation: int) -> SimNodeHost:
         """Start a worker host."""
@@ -218,6 +225,7 @@ class ClusterSimulation:
         config: of all nodes; the seed is drawn.
         configs: by node name, what differs.
         faults: of the network, from the start.
+        app: what runs on each node, as for ``foundation.start``.
 
     Attributes:
         nodes: by name.
@@ -235,8 +243,10 @@ class ClusterSimulation:
         config: ClusterConfig | None = None,
         configs: dict[str, ClusterConfig] | None = None,
         faults: Faults | None = None,
+        app: Any = None,
     ) -> None:
         self.seed = seed
+        self.app: tuple[ChildSpec, ...] = root_specs(app, (), "worker")
         self.scheduling = random.Random(f"{seed} scheduling")
         self.seeds = random.Random(f"{seed} seeds")
         self.random = random.Random(f"{seed} test")

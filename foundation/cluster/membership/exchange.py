@@ -104,6 +104,8 @@ class Exchange:
             swim.count("refused")
             answer = refusal.code, refusal.text, refusal.generation, dialled
             swim.send(sender, "swim.refuse", *answer)
+            if known is not None and known.live and known.generation > joiner.generation:
+                swim.tell(sender, known)  # it may have had the name first: a conflict
             return
         swim.count("admitted")
         swim.merging.learn(now, news, listed=True)
@@ -131,7 +133,8 @@ class Exchange:
         """The node at *sender* does not let us in."""
         swim = self._swim
         if code == "stale":
-            swim.merging.new_generation(now, generation + 1)
+            if generation > swim.generation:  # if equal it may be ours: the welcome will tell (X2)
+                swim.merging.new_generation(now, generation + 1)
             swim.joining.at_once(now, dialled)
         elif swim.joining.refused(dialled, text):
             swim.events.append(("refused", dialled, text))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from foundation.kernel import ops
 from foundation.otp.registry_write import wait
+from foundation.otp.results import Ignored
 
 if TYPE_CHECKING:
     from foundation.cluster.agent import Agent
@@ -38,6 +39,11 @@ class Pending:
     def __await__(self) -> Generator[Any, Any, None]:
         if not self.done:
             yield from wait(ops.current(), self._waiting.append).__await__()
+
+
+async def nothing_to_start() -> Ignored:
+    """The start function of children that need no process."""
+    return Ignored()
 
 
 class Commits:

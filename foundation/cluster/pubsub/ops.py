@@ -1,0 +1,205 @@
+"""Publish and subscribe, from inside processes.
+
+    await subscribe("orders")                 # or subscribe(pattern="orders.*")
+    broadcast("orders", Placed(7))            # arrives as handle_info(Placed(7))
+
+Topics are strings that need not be made: they exist while somebody subscribes. *name* tells
+apart uses that have nothing to do with each other; nothing has to be started for it.
+
+Delivery is at most once, in the order in which one process broadcasts on one topic. What is
+under way when a connection breaks is lost, nothing is repeated, and nothing is kept for later
+subscribers. Only hosts with subscribers of a topic are sent what is said on it.
+
+Nobody waits for a subscriber: each has its own mailbox, which is not bounded. One that is too
+slow shows as a growing ``process_info(pid)["mailbox"]``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from foundation.cluster.pubsub.exchange import Exchange, Interest
+from foundation.cluster.pubsub.host import PubSubHost, pubsub_of
+from foundation.cluster.pubsub.pending import Pending, nothing_to_start
+from foundation.cluster.pubsub.topics import PATTERN, TOPIC
+from foundation.errors import NoConnection
+from foundation.kernel.ops import current
+from foundation.kernel.process import Process
+from foundation.kernel.values import Pid
+from foundation.otp.child_spec import ChildSpec
+
+NAME = "pubsub"
+
+
+class PubSub:
+    """Stands in supervision trees for the topics of a name, as ``Phoenix.PubSub`` does."""
+
+    @staticmethod
+    def spec(name: str = NAME) -> ChildSpec:
+        """Return a child specification that starts nothing: topics need no process.
+
+        Raises:
+            TypeError, ValueError: *name* is no name.
+        """
+        check_text("name", name)
+        return ChildSpec(id=("pubsub", name), start=(nothing_to_start, (), {}))
+
+
+def subscribe(
+    topic: str | None = None,
+    *,
+    pattern: str | None = None,
+    tagged: bool = False,
+    name: str = NAME,
+) -> Pending:
+    """Let this process have what is broadcast on *topic*, or on topics that match *pattern*.
+
+    Awaited, it returns when everything that is broadcast afterwards on any node that can be
+    reached will arrive; a node that has fallen silent delays that until it counts as down. Not
+    awaited, as in a plain ``def`` callback, it begins in this host at once and elsewhere soon.
+
+    A process gets a message once, also when it subscribes twice, or by a topic and patterns:
+    other than in Phoenix, where a second copy is a common mistake and ``unsubscribe`` cannot
+    end one of two. To subscribe again changes *tagged*. It ends with the process.
+
+    Args:
+        topic: any string.
+        pattern: a shell glob over whole topics: ``*`` is any text, ``?`` one character,
+            ``[ab]`` one of these.
+        tagged: deliver ``Published(topic, message, publisher)`` rather than the message. Where
+            several subscriptions match, that of the topic decides, then the oldest pattern.
+        name: of the topics.
+
+    Raises:
+        TypeError, ValueError: not one of *topic* and *pattern*, or no string.
+        NotInProcess: it was called outside a process.
+        NotInCluster: this node has several hosts and no cluster.
+    """
+    process, host, interest = _subscription(topic, pattern, name)
+    pending = host.exchange(name).join(interest, process, bool(tagged))
+    host.subscribed(process, name, interest)
+    return pending
+
+
+def unsubscribe(topic: str | None = None, *, pattern: str | None = None, name: str = NAME) -> bool:
+    """End a subscription of this process; False when there is none.
+
+    What is in the mailbox already stays there.
+
+    Raises:
+        as ``subscribe``.
+    """
+    process, host, interest = _subscription(topic, pattern, name)
+    host.subscriptions(process).pop((name, *interest), None)
+    return host.exchange(name).leave(interest, process)
+
+
+def broadcast(topic: str, message: Any, *, name: str = NAME) -> int:
+    """Send *message* to all subscribers of *topic* on all nodes. Never waits.
+
+    Returns:
+        How many processes of this host have got it; how many others do is not known.
+
+    Raises:
+        Unsendable: *message* cannot be copied; nobody has got it.
+        TypeError, ValueError: *topic* is not a string, or empty.
+        NotInProcess, NotInCluster: as ``subscribe``.
+    """
+    process = current()
+    return _exchange(process, topic, name).publish(topic, message, process.pid, None, None)
+
+
+def broadcast_from(topic: str, message: Any, *, from_: Pid | None = None, name: str = NAME) -> int:
+    """Like ``broadcast``, but not to the process *from_*, on whichever node (default: this)."""
+    process = current()
+    skip = process.pid if from_ is None else from_
+    if type(skip) is not Pid:
+        raise TypeError(f"broadcast_from() takes a pid as from_, got {from_!r}")
+    return _exchange(process, topic, name).publish(topic, message, process.pid, skip, None)
+
+
+def local_broadcast(topic: str, message: Any, *, name: str = NAME) -> int:
+    """Like ``broadcast``, to the subscribers on this node only, in all its hosts."""
+    process = current()
+    exchange = _exchange(process, topic, name)
+    return exchange.publish(topic, message, process.pid, None, exchange.node)
+
+
+def direct_broadcast(node: str, topic: str, message: Any, *, name: str = NAME) -> int:
+    """Like ``broadcast``, to the subscribers on *node* only.
+
+    Raises:
+        NoConnection: *node* is not in the cluster, or is not up.
+        as ``broadcast``.
+    """
+    process = current()
+    exchange = _exchange(process, topic, name)
+    check_text("node", node)
+    if node != exchange.node and node not in pubsub_of(process).cluster.ready:
+        raise NoConnection("noconnection", node, topic)
+    return exchange.publish(topic, message, process.pid, None, node)
+
+
+def subscribers(topic: str, *, name: str = NAME) -> list[Pid]:
+    """Return the processes of this host that get what is broadcast on *topic*."""
+    route = _exchange(current(), topic, name).route(topic)
+    return [process.pid for process in (*route.plain, *route.tagged)]
+
+
+def topics(*, name: str = NAME) -> list[str]:
+    """Return the topics that have subscribers anywhere, sorted; those of patterns not counted."""
+    return _texts(TOPIC, name)
+
+
+def patterns(*, name: str = NAME) -> list[str]:
+    """Return the patterns that have subscribers anywhere, sorted."""
+    return _texts(PATTERN, name)
+
+
+def nodes_interested(topic: str, *, name: str = NAME) -> list[str]:
+    """Return the nodes with subscribers that get what is broadcast on *topic*, sorted."""
+    exchange = _exchange(current(), topic, name)
+    route = exchange.route(topic)
+    nodes = dict.fromkeys(host.partition("/")[0] for host in route.hosts)
+    if route.plain or route.tagged:
+        nodes[exchange.node] = None
+    return sorted(nodes)
+
+
+def check_text(what: str, value: Any) -> None:
+    """Raise TypeError or ValueError unless *value* is a string that is not empty."""
+    if not isinstance(value, str):
+        raise TypeError(f"{what} must be a string, got {value!r}")
+    if not value:
+        raise ValueError(f"{what} must not be empty")
+
+
+def _exchange(process: Process, topic: Any, name: Any) -> Exchange:
+    if type(topic) is not str or not topic:
+        check_text("topic", topic)
+    if type(name) is not str or not name:
+        check_text("name", name)
+    return pubsub_of(process).exchange(name)
+
+
+def _texts(kind: int, name: str) -> list[str]:
+    check_text("name", name)
+    exchange = pubsub_of(current()).exchange(name)
+    return sorted(dict.fromkeys((*exchange.local.texts(kind), *exchange.remote.texts(kind))))
+
+
+def _subscription(
+    topic: str | None, pattern: str | None, name: str
+) -> tuple[Process, PubSubHost, Interest]:
+    process = current()
+    if (topic is None) == (pattern is None):
+        raise ValueError(
+            f"give a topic or a pattern=, not both or none; got {topic!r}, pattern={pattern!r}"
+        )
+    check_text("name", name)
+    if pattern is not None:
+        check_text("pattern", pattern)
+        return process, pubsub_of(process), (PATTERN, pattern)
+    check_text("topic", topic)
+    assert topic is not None
+    return process, pubsub_of(process), (TOPIC, topic)

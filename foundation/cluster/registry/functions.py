@@ -1,0 +1,305 @@
+"""What processes do with distributed registries; see the package's docstring."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from foundation.cluster.registry.errors import UnknownDistributedRegistry
+from foundation.cluster.registry.host import TABLE
+from foundation.cluster.registry.index import Index
+from foundation.cluster.registry.keys import encode_key
+from foundation.cluster.registry.record import Record
+from foundation.cluster.registry.values import Entry
+from foundation.cluster.registry.via import (
+    CLAIM_TIMEOUT,
+    failure,
+    known_index,
+    registry_host,
+    unique_index,
+)
+from foundation.errors import AlreadyRegistered, BlockingCall, NotRegistered, NotUnique
+from foundation.kernel import ops
+from foundation.kernel.codec import dumps
+from foundation.kernel.process import CURRENT, Process
+from foundation.kernel.values import Pid
+from foundation.otp.registry_match import ANY, matches
+from foundation.otp.registry_write import DONE, wait
+
+# Reads: they look into this host's index and never wait
+
+
+def _index(registry: str) -> Index:
+    return known_index((CURRENT.get() or ops.current()).kernel, registry)
+
+
+def lookup(registry: str, key: Any) -> list[Entry]:
+    """Return the entries of *key* on all nodes; ``[]`` when there are none.
+
+    Raises:
+        UnknownRegistry: no such registry runs on this node.
+    """
+    try:
+        host = (CURRENT.get() or ops.current()).kernel.tables[TABLE]
+        index: Index = host.by_name[registry]
+    except KeyError:
+        raise UnknownDistributedRegistry(registry) from None
+    return index.lookup(key)
+
+
+def whereis(registry: str, key: Any) -> Pid | None:
+    """Return who holds *key* of a unique registry, or None.
+
+    Raises:
+        NotUnique, UnknownRegistry: there is no such unique registry on this node.
+    """
+    kernel = (CURRENT.get() or ops.current()).kernel
+    return unique_index(kernel, registry, "whereis()").holder(key)
+
+
+def token(registry: str, key: Any) -> int:
+    """Return the fencing token with which this process holds *key*.
+
+    Send it along with every change of what the name protects, and have that refuse lower ones.
+
+    Raises:
+        NotRegistered: this process does not hold *key* (any more).
+        NotUnique, UnknownRegistry: as ``whereis``.
+    """
+    process = ops.current()
+    mine = unique_index(process.kernel, registry, "token()").own(key, process.pid)
+    if not mine:
+        raise NotRegistered(registry, key)
+    return mine[0].token
+
+
+def keys(registry: str, pid: Pid | None = None) -> list[Any]:
+    """Return the keys of *pid*, each as often as it is registered; of all when it is None."""
+    index = _index(registry)
+    return [record.key for record in (index if pid is None else index.of_pid(pid))]
+
+
+def values(registry: str, key: Any, pid: Pid | None = None) -> list[Any]:
+    """Return the values of the entries of *key*, or of those of *pid* among them."""
+    index = _index(registry)
+    return [index.entry(r).value for r in index.of_key(key) if pid is None or r.pid == pid]
+
+
+def count(registry: str, key: Any = ANY) -> int:
+    """Return the number of entries, or of those of *key*."""
+    index = _index(registry)
+    return len(index) if key is ANY else len(index.of_key(key))
+
+
+def match(registry: str, key: Any, pattern: Any) -> list[Entry]:
+    """Return the entries of *key* whose value fits *pattern*.
+
+    Args:
+        registry: a registry's name.
+        key: a key.
+        pattern: a predicate of the value, or a structure; see ``registry_match.matches``.
+    """
+    return [entry for entry in lookup(registry, key) if matches(pattern, entry.value)]
+
+
+def select(
+    registry: str,
+    predicate: Callable[[Any, Pid, Any], bool] | None = None,
+    *,
+    key: Any = ANY,
+    pid: Any = ANY,
+    value: Any = ANY,
+    node: Any = ANY,
+) -> list[tuple[Any, Pid, Any]]:
+    """Return ``[(key, pid, value), ...]`` of all entries that fit; goes through all of them.
+
+    Args:
+        registry: a registry's name.
+        predicate: called with key, pid and value; None takes all.
+        key: pattern of the key, as in ``match``.
+        pid: pattern of the pid.
+        value: pattern of the value.
+        node: pattern of the name of the node where the holder lives.
+    """
+    index = _index(registry)
+    found = []
+    for record in index:
+        if not (matches(key, record.key) and matches(node, record.node)):
+            continue
+        if pid is not ANY and not matches(pid, record.pid):
+            continue
+        held = index.entry(record).value
+        if matches(value, held) and (
+            predicate is None or predicate(record.key, record.pid, held)
+        ):
+            found.append((record.key, record.pid, held))
+    return found
+
+
+def dispatch(
+    registry: str, key: Any, function: Callable[[list[Entry]], Any]
+) -> Awaitable[None]:
+    """Call *function* in this process with the entries of *key*, unless there are none.
+
+    Args:
+        registry: a registry's name.
+        key: a key.
+        function: a ``def``, or an ``async def``: then await the result of ``dispatch``.
+    """
+    found = lookup(registry, key)
+    if found:
+        result = function(found)
+        if inspect.isawaitable(result):
+            return result
+    return DONE
+
+
+# Subscriptions
+
+
+def subscribe(registry: str, key: Any = ANY) -> None:
+    """Have this process told of changes of *key*, or of all keys, on any node.
+
+    It gets ``Registered``, ``Updated`` and ``Unregistered`` as messages. Look up what there is
+    after subscribing, and nothing is missed.
+
+    Raises:
+        UnknownRegistry: no such registry runs on this node.
+        TypeError, ValueError: *key* is none; see ``register``.
+    """
+    process = ops.current()
+    known_index(process.kernel, registry)
+    _check_topic(key)
+    registry_host(process.kernel, registry).subscribe(process, registry, key)
+
+
+def unsubscribe(registry: str, key: Any = ANY) -> None:
+    """Undo ``subscribe`` with the same arguments."""
+    process = ops.current()
+    _check_topic(key)
+    registry_host(process.kernel, registry).unsubscribe(process.pid, registry, key)
+
+
+def _check_topic(key: Any) -> None:
+    if key is not ANY:
+        encode_key(key)
+
+
+# Writes: a round trip to this node's agent, and to the arbiter of a unique key
+
+
+async def register(
+    registry: str, key: Any, value: Any = None, *, timeout: float = CLAIM_TIMEOUT
+) -> int:
+    """Register this process under *key*, until it unregisters or ends.
+
+    When it returns, all hosts of this node see the entry; other nodes see it a little later.
+
+    Args:
+        registry: a registry's name.
+        key: a str, bytes, int, bool, None, float, Pid or a tuple of these.
+        value: anything that can be sent.
+        timeout: seconds to wait for the node that decides about a unique key.
+
+    Returns:
+        The fencing token: above those of all earlier holders of the key that this part of the
+        cluster has known. 0 where keys are duplicate.
+
+    Raises:
+        AlreadyRegistered: the registry is unique, and a process (perhaps this one) holds *key*.
+        BlockingCall: in a plain ``def`` callback.
+        ClaimTimeout: it could not be decided in time; the process does not hold the key.
+        TypeError, ValueError: *key* is of a type that has no one encoding on all nodes.
+        UnknownRegistry: no such registry runs on this node.
+        Unsendable: *value* cannot be sent.
+    """
+    process = _waiting_process("register")
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
+        raise ValueError(f"register: timeout must be seconds above 0, got {timeout!r}")
+    if math.isinf(timeout):
+        raise ValueError("register: timeout must be finite; a claim may wait for a healed network")
+    host = registry_host(process.kernel, registry)
+    args = (encode_key(key), dumps(value), timeout, False)
+    outcome = await wait(process, lambda done: host.register(process, registry, *args, done))
+    if outcome[0] == "taken":
+        raise AlreadyRegistered(key, outcome[1])
+    _check(registry, key, timeout, "register()", outcome)
+    found: int = outcome[1]
+    return found
+
+
+async def unregister(registry: str, key: Any) -> None:
+    """Remove this process's entries of *key*, if any; this node's hosts see it at the return.
+
+    Raises:
+        BlockingCall, TypeError, ValueError, UnknownRegistry: as ``register``.
+    """
+    process = _waiting_process("unregister")
+    args = (registry, encode_key(key), process.pid)
+    await _request(process, registry, key, "reg.remove", args, "unregister()")
+
+
+async def update_value(registry: str, key: Any, value_or_function: Any) -> tuple[Any, Any]:
+    """Replace the value of this process's entry of *key*.
+
+    Args:
+        registry: a registry's name.
+        key: as ``register``.
+        value_or_function: the new value, or a function of the old one that returns it.
+
+    Returns:
+        ``(new, old)``.
+
+    Raises:
+        NotRegistered: this process does not hold *key* (any more).
+        NotUnique: the registry allows duplicates.
+        BlockingCall, TypeError, ValueError, UnknownRegistry, Unsendable: as ``register``.
+    """
+    process = _waiting_process("update_value")
+    encoded = encode_key(key)
+    index = known_index(process.kernel, registry)
+    if not index.unique:
+        raise NotUnique(registry, "update_value()")
+    mine: list[Record] = index.own(key, process.pid)
+    if not mine:
+        raise NotRegistered(registry, key)
+    old = index.entry(mine[0]).value
+    new = value_or_function(old) if callable(value_or_function) else value_or_function
+    args = (registry, encoded, process.pid, dumps(new))
+    await _request(process, registry, key, "reg.update", args, "update_value()")
+    return new, old
+
+
+async def _request(
+    process: Process, registry: str, key: Any, service: str, args: tuple[Any, ...], what: str
+) -> None:
+    host = registry_host(process.kernel, registry)
+    outcome = await wait(process, lambda done: host.request(service, args, done))
+    if outcome[0] == "not_registered":
+        raise NotRegistered(registry, key)
+    _check(registry, key, 0.0, what, outcome)
+
+
+def _check(
+    registry: str, key: Any, timeout: float, what: str, outcome: tuple[Any, ...]
+) -> None:
+    error = failure(registry, key, timeout, what, outcome)
+    if error is not None:
+        raise error
+
+
+def _waiting_process(what: str) -> Process:
+    """Return the current process, which is about to wait.
+
+    Raises:
+        BlockingCall: it cannot.
+    """
+    process = ops.current()
+    if process.coro is None and process.kernel.running is process:
+        raise BlockingCall(
+            f"{what}() of a distributed registry asks this node's agent, so it must be awaited, "
+            f"but {process!r} is in a plain `def` callback; write it as `async def` and await"
+        )
+    return process
