@@ -351,6 +351,9 @@ class ClusterTimeout(ClusterError, TimeoutError):
         self.view = view
         self.settled = settled
 
+    def __reduce__(self) -> Any:  # OSError's, of which this is one, keeps two arguments
+        return type(self), (self.wanted, self.timeout, self.view, self.settled)
+
     def __str__(self) -> str:
         there = ", ".join(self.view.names) or "nobody"
         state = "" if self.settled else ", and they do not agree yet"

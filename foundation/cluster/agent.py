@@ -13,7 +13,9 @@ see the same members; ``registry`` and ``supervisor`` say what happens beyond.
 
 Invariants:
     A1  What one agent says to another arrives in order, in one session (``channel.py``).
-    A2  An agent decides by an epoch only while all members' latest mark is that epoch's.
+    A2  An agent decides by an epoch only while all members' latest mark is that epoch's, and
+        was said after they had heard this agent's own: epochs come again (a service stops and
+        starts), and a mark of an earlier time must not pass for one of now.
     A3  ``NodeUp`` is told once hosts of both nodes can talk to each other; ``NodeDown`` after
         everything that crossed to the node was settled.
 """
@@ -110,6 +112,7 @@ class Agent(ClusterHost):
         self.on_own_host: list[Callable[[str, bool], None]] = []
         self.on_unreachable: list[Callable[[str], None]] = []
         self.epoch = 0
+        self._marks = 0  # how many epochs this node has marked
         self.barriers = Barriers(self)
         self._questions: dict[int, tuple[str, Done]] = {}
         self._question = 0
@@ -250,6 +253,7 @@ class Agent(ClusterHost):
             message: Any = loads(payload, allow_pickle=False)
             code = message[0]
             if code == "ch":
+                self._heard(sender, *message[1:3])
                 self._on_packet(*message[1:])
             elif code == "relay":
                 self._on_relay(*message[1:])
@@ -258,6 +262,12 @@ class Agent(ClusterHost):
         except (CodecError, TypeError, ValueError, IndexError) as error:
             self.notice("warning", f"a message of {sender} was dropped: {error}")
         self._after()
+
+    def _heard(self, sender: str, name: str, generation: int) -> None:
+        """Whatever a member says itself is a sign of life."""
+        peer = self.peers.get(name)
+        if peer is not None and peer.record.address == sender:
+            self.swim.heard(self.kernel.driver.now(), name, generation)
 
     def _on_relay(self, name: str, origin: str, payload: bytes) -> None:
         """Pass a packet on to a member that its sender cannot reach directly."""
@@ -299,7 +309,7 @@ class Agent(ClusterHost):
             for start in range(0, len(entries), SLICE):
                 self._say(name, ("slice", table.name, entries[start : start + SLICE]))
         self._say(name, ("end",))
-        self._say(name, ("mark", self.epoch))
+        self._say_mark(name, peer)
         self.barriers.again(name)
         self.barriers.one(name, lambda: self._heard_us(name, peer))
         self._unsettle()
@@ -466,8 +476,13 @@ class Agent(ClusterHost):
             self.epoch = epoch
             for told in self.on_epoch:
                 told(epoch)
-            self.say_all(("mark", epoch))
+            self._marks += 1
+            for name, peer in self.peers.items():
+                self._say_mark(name, peer)
             self._unsettle()
+
+    def _say_mark(self, name: str, peer: AgentPeer) -> None:
+        self._say(name, ("mark", self.epoch, self._marks, peer.marks))
 
     def _unsettle(self) -> None:
         self.settled = False
@@ -475,8 +490,13 @@ class Agent(ClusterHost):
         if not self.settled:
             self._show_view()
 
-    def _on_mark(self, name: str, peer: AgentPeer, epoch: int) -> None:
-        peer.mark = epoch
+    def _on_mark(
+        self, name: str, peer: AgentPeer, epoch: int, marks: int, seen: int
+    ) -> None:
+        peer.mark, peer.seen = epoch, seen
+        if marks > peer.marks:  # tell it that it is heard: it may wait for that (A2)
+            peer.marks = marks
+            self._say_mark(name, peer)
         if epoch != self.epoch and self.settled:
             self._unsettle()  # it decides by another one from now on (A2)
         else:
@@ -485,7 +505,8 @@ class Agent(ClusterHost):
     def _look_if_settled(self) -> None:
         if self.settled or len(self.view) != len(self.peers) + 1:
             return
-        if all(p.mark == self.epoch and p.ready for p in self.peers.values()):
+        mine = (self.epoch, self._marks)
+        if all((p.mark, p.seen) == mine and p.ready for p in self.peers.values()):
             self.settled = True
             self._show_view()
             for told in self.on_settled:

@@ -16,13 +16,15 @@ class AgentPeer:
         channel: the present session.
         staging: its tables while they arrive; None once they have.
         mark: the epoch it has installed, see ``agent.py``.
+        marks: how many it had marked by then.
+        seen: how many of ours it had heard by then.
         heard_us: its hosts have applied our tables.
         applied: our hosts have applied its tables.
         ready: both, and ``NodeUp`` was told.
     """
 
     __slots__ = (
-        "applied", "channel", "heard_us", "mark", "ready", "record", "staging",
+        "applied", "channel", "heard_us", "mark", "marks", "ready", "record", "seen", "staging",
     )  # fmt: skip
 
     def __init__(self, record: Record, channel: Channel) -> None:
@@ -34,6 +36,6 @@ class AgentPeer:
         """Begin a session; what was said in the last one may be lost."""
         self.channel = channel
         self.staging: dict[str, dict[Any, Any]] | None = {}
-        self.mark = 0
+        self.mark = self.marks = self.seen = 0
         self.heard_us = False
         self.applied = False

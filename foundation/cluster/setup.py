@@ -11,6 +11,7 @@ from foundation.cluster.host import Binding, ClusterHost
 from foundation.cluster.names import install_names
 from foundation.cluster.registry.host import install_registry
 from foundation.cluster.pubsub.host import install_pubsub
+from foundation.cluster.supervisor.install import install_supervisor
 
 if TYPE_CHECKING:
     from foundation.cluster.config import ClusterConfig
@@ -47,3 +48,4 @@ def _install(cluster: ClusterHost) -> None:
     install_chaos(cluster)
     install_describe(cluster)
     install_pubsub(cluster)
+    install_supervisor(cluster)

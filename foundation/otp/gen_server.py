@@ -131,6 +131,11 @@ class GenServer:
         """
         return None
 
+    # ``export_state(self)`` and ``import_state(self, state)`` are optional. A child of a
+    # ``DistributedSupervisor`` that moves to another node in order (rebalancing, drain, stop)
+    # is asked for its state by the one, a plain ``def``, and then ends, in one step; there the
+    # other gets it, after ``init`` and before any message. Without them it begins anew.
+
     def format_status(self, status: dict[str, Any]) -> Any:
         """Return what logs and ``sys.get_status`` show of the state; hide secrets here."""
         return status

@@ -107,11 +107,17 @@ class Registry(GenServer):
 
     @classmethod
     async def _start(
-        cls, args: tuple[Any, ...], kwargs: dict[str, Any], link: bool, name: Any, *rest: Any
+        cls,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        link: bool,
+        name: Any,
+        *rest: Any,
+        **more: Any,
     ) -> Any:
         check_name(name)
         check_options(**kwargs)
-        return await super()._start(args, kwargs, link, name, *rest)
+        return await super()._start(args, kwargs, link, name, *rest, **more)
 
     @classmethod
     def spec(cls, *args: Any, **options: Any) -> ChildSpec:

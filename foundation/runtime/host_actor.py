@@ -21,12 +21,13 @@ from thespian.actors import (
     WatchMessage,
 )
 
+from foundation.errors import FoundationError
 from foundation.kernel.process import Process
 from foundation.kernel.values import Pid
 from foundation.runtime.bridge import Bridge
 from foundation.runtime.host import Host
 from foundation.runtime.logs import log
-from foundation.runtime.messages import HostConfig, HostReady
+from foundation.runtime.messages import HostConfig, HostFailed, HostReady
 from foundation.runtime.stock_loop import StockLoop
 from foundation.transport.hygiene import restore_crash_signals
 from foundation.transport.peers import drop_peer, transport_config, watch_peer_loss
@@ -66,7 +67,7 @@ class HostActor(Actor):  # type: ignore[misc]
             if host is None:
                 # The program may send from one endpoint and listen at another (stock).
                 self.parent = message.peers[0][2] if message.role == "control" else sender
-                self.configure(message)
+                self._try_to_configure(message)
         elif isinstance(message, ActorExitRequest):
             self.close()
         elif host is None or host.receive(message, sender) or self.control(message, sender):
@@ -81,6 +82,12 @@ class HostActor(Actor):  # type: ignore[misc]
     def control(self, message: Any, sender: Any) -> bool:
         """Take a message that only the control host knows; False when it is none."""
         return False
+
+    def _try_to_configure(self, config: HostConfig) -> None:
+        try:
+            self.configure(config)
+        except FoundationError as error:
+            self.send(self.parent, HostFailed(config.address, str(error)))
 
     def configure(self, config: HostConfig) -> None:
         """Start the kernel and tell the parent."""

@@ -68,6 +68,14 @@ class HostReady:
 
 
 @dataclass(frozen=True)
+class HostFailed:
+    """A host cannot be what its ``HostConfig`` says; to who configured it."""
+
+    address: str
+    error: str
+
+
+@dataclass(frozen=True)
 class PeerUp:
     """From the control host: this host can be talked to."""
 

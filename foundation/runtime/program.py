@@ -26,6 +26,7 @@ from foundation.runtime.host import Host
 from foundation.runtime.messages import (
     Goodbye,
     HostConfig,
+    HostFailed,
     HostOptions,
     HostReady,
     NodeReady,
@@ -262,6 +263,10 @@ class Program:
                 self._ready.set_result(None)
         elif isinstance(message, HostReady):
             self.os_pids[message.address] = message.os_pid
+        elif isinstance(message, HostFailed):
+            self._control = None  # it knows no goodbye
+            if self._ready is not None and not self._ready.done():
+                self._ready.set_exception(NodeError(message.error))
         elif isinstance(message, Goodbye):
             self._take_leave()
         else:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import sys
 
 from foundation.transport.addresses import EndpointAddress, unix_name
 from foundation.transport.config import TransportConfig
 
 LISTEN_DEPTH = 1024
+GIVE_UP_MS = 20_000  # what is not acknowledged for so long was lost, and so is the connection
+# Options by number, as Python does not name all of them; a kernel that lacks one goes without.
+LINUX_OPTIONS = (
+    (18, GIVE_UP_MS),  # TCP_USER_TIMEOUT; without, it is a quarter of an hour
+    # Once a cut link heals, the next repetition must not be long off, as by exponential back-off:
+    (16, 1),  # TCP_THIN_LINEAR_TIMEOUTS
+    (44, 1000),  # TCP_RTO_MAX_MS, since Linux 6.15
+)
 
 
 def open_listeners(config: TransportConfig, details: EndpointAddress) -> list[socket.socket]:
@@ -54,3 +64,7 @@ def tune(sock: socket.socket) -> None:
     for name, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 2)):
         if hasattr(socket, name):
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    if sys.platform == "linux":
+        for option, value in LINUX_OPTIONS:
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -110,6 +110,7 @@ class Exchange:
         swim.count("admitted")
         swim.merging.learn(now, news, listed=True)
         swim.merging.takes_over(now, joiner)
+        known = swim.table.get(joiner.name)  # its news may have told of it, too
         if known is None or joiner.generation > known.generation:
             swim.merging.adopt(now, joiner)
         version = common_version(swim.versions, theirs)

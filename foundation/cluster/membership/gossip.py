@@ -52,6 +52,9 @@ class NewsQueue:
     def __len__(self) -> int:
         return len(self._items)
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._items
+
     def names(self) -> list[str]:
         """Return of whom there is news."""
         return list(self._items)

@@ -63,7 +63,7 @@ class Merging:
             record = suspected(record)
             if not supersedes(record, old):
                 return
-        self.adopt(now, record, accuser)
+        self.adopt(now, record, accuser, listed=listed)
 
     def _doubtful(self, now: float, old: Record, new: Record, listed: bool) -> bool:
         """Whether the death that *new* tells of counts as a suspicion only (M4)."""
@@ -76,17 +76,18 @@ class Merging:
         fresh = now - contact.checked <= 2 * self._swim.timing.probe_interval
         return new.reason == SILENT and old.status == ALIVE and fresh
 
-    def adopt(self, now: float, record: Record, accuser: str = "") -> None:
+    def adopt(self, now: float, record: Record, accuser: str = "", *, listed: bool = False) -> None:
         """Believe *record*, which supersedes what is known of another node, and pass it on."""
         swim = self._swim
         old = swim.table.get(record.name)
         swim.table.put(now, record)
-        swim.pass_on(now, record, accuser)
+        if old is not None or record.live or not listed:
+            swim.pass_on(now, record, accuser)  # what a newcomer reads of the past is no news
         if old is None or old.generation != record.generation:
             self._new_life(old, record)
         else:
             self._same_life(old, record)
-        self._follow(now, record, accuser)
+        self._follow(now, record, accuser, old is not None and old.live)
 
     def _new_life(self, old: Record | None, new: Record) -> None:
         """A life that was not known, perhaps in place of *old*."""
@@ -113,7 +114,7 @@ class Merging:
         elif new.status == ALIVE and old.status == SUSPECT:
             events.append(("alive", new))
 
-    def _follow(self, now: float, record: Record, accuser: str) -> None:
+    def _follow(self, now: float, record: Record, accuser: str, was_live: bool) -> None:
         """Suspect, search or rest, as *record* says."""
         swim = self._swim
         contact = swim.table.contact(record.name)
@@ -127,7 +128,8 @@ class Merging:
             swim.joining.drop(record.address)
             return
         swim.prober.drop(record.name)
-        if record.status == DEAD and not any(r.live for r in swim.table.at(record.address)):
+        vacant = not any(other.live for other in swim.table.at(record.address))
+        if record.status == DEAD and was_live and vacant:
             swim.joining.rejoin(now, record.address)
 
     # What this node itself finds
@@ -175,9 +177,13 @@ class Merging:
 
     def _refute(self, now: float, accusation: Record, accuser: str) -> None:
         swim = self._swim
-        swim.count("refutations")
         me = swim.table.me
-        swim.say(now, replace(me, incarnation=max(me.incarnation, accusation.incarnation) + 1))
+        if accusation.incarnation < me.incarnation:
+            if me.name not in swim.news:
+                swim.pass_on(now, me)  # refuted already, but not everybody has heard it
+            return
+        swim.count("refutations")
+        swim.say(now, replace(me, incarnation=me.incarnation + 1))
         known = swim.table.get(accuser)
         if known is not None and known.live and accuser != swim.name:
             swim.tell(known.address, swim.table.me)

@@ -51,6 +51,24 @@ PAUSE = 0.05  # a call that is later than this comes from a process that was pau
 GRACE_INTERVAL = 2.0  # between two pauses that are given time beyond their length
 FIRST_INCARNATIONS = 1 << 31
 
+COUNTERS = (
+    "probes",
+    "acks",
+    "indirect",  # probes answered by way of another node
+    "relays",  # probes for others
+    "suspicions",  # our own accusations
+    "refutations",
+    "killed",  # deaths that this node was the one to find
+    "silent",
+    "joins",  # sent
+    "admitted",
+    "welcomes",
+    "refused",  # by this node
+    "syncs",
+    "pauses",  # of this process
+    "malformed",
+)
+
 
 class Swim:
     """The membership state machine of one node.
@@ -98,7 +116,7 @@ class Swim:
         self.expected = expected
         self.outbox: list[tuple[str, tuple[Any, ...]]] = []
         self.events: list[tuple[Any, ...]] = []
-        self.counters: dict[str, int] = {"malformed": 0}
+        self.counters = dict.fromkeys(COUNTERS, 0)
         self.left = False
         self.now = 0.0
         # Random, so that two lives that were given the same generation can be told apart.
@@ -207,18 +225,22 @@ class Swim:
         self._end()
 
     def heard(self, now: float, name: str, generation: int) -> None:
-        """Other traffic came directly from that life of *name*: a sign of life (D3)."""
-        self._begin(now)
+        """Other traffic came directly from that life of *name*: a sign of life (D3).
+
+        Cheap, as it is called for each frame: it makes nothing due sooner than `next_wake` says.
+        """
         record = self.table.get(name)
         contact = self.table.contact(name)
-        if record is not None and contact is not None and record.generation == generation:
-            contact.heard = contact.checked = now
-            if not record.live:
-                self.receiver.remind(now, record.address, record)
-        self._end()
+        if record is None or contact is None or record.generation != generation or self.left:
+            return
+        contact.heard = contact.checked = now
+        if not record.live:
+            self.receiver.remind(now, record.address, record)
 
     def candidates(self, now: float, addresses: Iterable[str]) -> None:
         """Discovery has found nodes at *addresses*: join those that are not members (J1)."""
+        if self.left:
+            return
         self._begin(now)
         for address in addresses:
             canonical = self.joining.canonical(address)
@@ -228,6 +250,8 @@ class Swim:
 
     def lost(self, now: float, address: str, refused: bool) -> None:
         """The connection to *address* broke; *refused*: no process listens there any more."""
+        if self.left:
+            return
         self._begin(now)
         for record in self.table.at(address):
             if record.name == self.name or not record.live:
@@ -341,7 +365,7 @@ class Swim:
 
     def count(self, what: str) -> None:
         """Count *what*."""
-        self.counters[what] = self.counters.get(what, 0) + 1
+        self.counters[what] += 1
 
     def next_number(self) -> int:
         """Return a number for a ping of this node."""

@@ -35,6 +35,9 @@ class ClaimTimeout(RegistryError, TimeoutError):
         self.timeout = timeout
         self.why = why
 
+    def __reduce__(self) -> Any:  # OSError's, of which this is one, keeps two arguments
+        return type(self), (self.registry, self.key, self.timeout, self.why)
+
     def __str__(self) -> str:
         return (
             f"key {self.key!r} of the distributed registry {self.registry!r} could not be "

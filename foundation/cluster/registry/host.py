@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from foundation.cluster.agent import Agent
 from foundation.cluster.registry.index import Index, new_index
 from foundation.cluster.registry.keys import decode_key
 from foundation.cluster.registry.service import RegistryAgent
@@ -194,7 +195,5 @@ class RegistryHost:
 
 def install_registry(cluster: ClusterHost) -> None:
     """Make *cluster*'s host take part in distributed registries."""
-    from foundation.cluster.agent import Agent
-
     agent = RegistryAgent(cluster) if isinstance(cluster, Agent) else None
     cluster.kernel.tables[TABLE] = RegistryHost(cluster, agent)

@@ -21,7 +21,9 @@ from foundation.cluster.registry.record import Change, Isolate, Record
 from foundation.cluster.registry.values import Entry
 from foundation.cluster.slices import GONE
 from foundation.kernel.values import Pid
-from foundation.otp.registry_table import _PLAIN, normal_key
+from foundation.otp.registry_table import normal_key
+
+_PLAIN = frozenset({str, int, bytes, type(None)})  # types that ``normal_key`` returns as they are
 
 Told = Callable[[Change], None]
 Slot = tuple[str, Any]  # (node, key in the table)
@@ -114,12 +116,12 @@ class Index:
 
     def of_pid(self, pid: Pid) -> list[Record]:
         """Return the records of *pid* that readers see."""
-        found = [self._records[slot] for slot in self._by_pid.get(pid, ())]
-        return [r for r in found if any(r is shown for shown in self.of_key(r.key))]
+        return [self._records[slot] for slot in self._by_pid.get(pid, ())]
 
     def own(self, key: Any, pid: Pid) -> list[Record]:
         """Return the records of *key* that belong to *pid*."""
-        return [record for record in self.of_key(key) if record.pid == pid]
+        filed = normal_key(key)
+        return [record for record in self.of_pid(pid) if record.filed == filed]
 
     def entry(self, record: Record) -> Entry:
         """Return *record* as readers get it."""
@@ -187,6 +189,10 @@ class UniqueIndex(Index):
         record = self._by_key.get(normal_key(key))
         return [] if record is None else [record]
 
+    def of_pid(self, pid: Pid) -> list[Record]:
+        """Return the records of *pid*, but for those that another node's entry beats."""
+        return [r for r in super().of_pid(pid) if self._by_key.get(r.filed) is r]
+
     def __iter__(self) -> Iterator[Record]:
         return iter(list(self._by_key.values()))
 
@@ -202,6 +208,7 @@ class DuplicateIndex(Index):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._by_key: dict[Any, dict[Slot, Record]] = {}
+        self._order: dict[Any, list[Record]] = {}  # what has been read since it changed last
 
     def _record(self, node: str, id: Any, value: Any, old: Record | None) -> Record | None:
         if type(id) is not tuple:
@@ -215,6 +222,7 @@ class DuplicateIndex(Index):
     def _replace(self, slot: Slot, old: Record | None, new: Record | None) -> None:
         filed = (new or old).filed  # type: ignore[union-attr]
         found = self._by_key.setdefault(filed, {})
+        self._order.pop(filed, None)
         if new is not None:
             found[slot] = new
         else:
@@ -228,13 +236,16 @@ class DuplicateIndex(Index):
         return [record.entry(self.isolate) for record in self.of_key(key)]
 
     def of_key(self, key: Any) -> list[Record]:
-        """Return the records of *key*."""
-        found = self._by_key.get(key if type(key) in _PLAIN else normal_key(key))
-        if found is None:
-            return []
-        if len(found) == 1:
-            return list(found.values())
-        return sorted(found.values(), key=lambda record: (record.node, record.id[2]))
+        """Return the records of *key*; not to be changed."""
+        filed = key if type(key) in _PLAIN else normal_key(key)
+        order = self._order.get(filed)
+        if order is None:
+            found = self._by_key.get(filed)
+            if found is None:
+                return []
+            order = sorted(found.values(), key=lambda record: (record.node, record.id[2]))
+            self._order[filed] = order
+        return order
 
     def __iter__(self) -> Iterator[Record]:
         return iter(list(self._records.values()))

@@ -1,0 +1,243 @@
+"""The functions of the distributed supervisor, for use inside processes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from foundation.cluster.api import ask_agent, cluster_of
+from foundation.cluster.supervisor.events import ChildState, Move
+from foundation.cluster.supervisor.ids import id_of, key_of
+from foundation.cluster.supervisor.managed_process import CHILD
+from foundation.cluster.supervisor.options import ChildOptions, records
+from foundation.cluster.supervisor.records import RUNNING, Record, table_of
+from foundation.cluster.supervisor.server import needs_size
+from foundation.cluster.supervisor.settings import settings_of
+from foundation.errors import (
+    AlreadyStarted,
+    ChildNotFound,
+    InvalidChildSpec,
+    StartError,
+)
+from foundation.kernel.codec import dumps
+from foundation.kernel.ops import current
+from foundation.kernel.peer import unpack_reason
+from foundation.kernel.starting import start_error
+from foundation.kernel.values import Pid
+from foundation.otp.child_spec import ChildSpec, to_spec
+from foundation.otp.results import IGNORED
+
+
+async def start_child(
+    supervisor: str,
+    spec: Any,
+    *,
+    id: Any = None,
+    timeout: float = 10.0,
+    labels: Mapping[str, str] | None = None,
+    every_node: bool = False,
+    partitions: int | None = None,
+    on_minority: str | None = None,
+    max_restarts: int | None = None,
+    max_seconds: float | None = None,
+    ship: bool = False,
+) -> Any:
+    """Have the cluster run a child, and wait until it does.
+
+    It goes on running, restarted and moved as need be, until ``terminate_child``; nothing that
+    was answered is lost by the death of one node. After a timeout it may start still.
+
+    Args:
+        supervisor: name of the distributed supervisor.
+        spec: a ``ChildSpec``, a server class or ``(class, *args)``.
+        id: under which it runs once: text, a number, bytes, or a tuple of these. Default: the id
+            in the spec; if that is the class itself, a new one.
+        timeout: seconds to wait.
+        labels: that the node must have (``ClusterConfig.labels``).
+        every_node: have one run on each eligible node; the answer is that of this node, or
+            of another when this one is not eligible.
+        partitions: have so many run, with the ids ``(id, 0)`` …, each with its number as
+            ``partition=`` for its ``init``; the answer is the list of their pids.
+        on_minority: ``"stop"`` or ``"keep"``; default: as the supervisor.
+        max_restarts, max_seconds: its restart budget; default: as the supervisor.
+        ship: its class need not be importable on the other nodes; it travels with the spec to
+            those with ``ClusterConfig(accept_code=True)``.
+
+    Returns:
+        Its pid; ``Ignored()`` when its init returned ``Ignore()``, then nothing is kept.
+
+    Raises:
+        InvalidChildSpec, TypeError, Unsendable: at once: an argument is wrong.
+        AlreadyStarted: there is one with this id.
+        StartError: it did not start, then nothing is kept; or no node may run it.
+        TimeoutError: it did not start in time.
+    """
+    made = to_spec(spec)
+    settings = settings_of(cluster_of(current()), supervisor)
+    most, seconds = settings.limits or (3, 5.0)
+    limits = (
+        most if max_restarts is None else max_restarts,
+        seconds if max_seconds is None else max_seconds,
+    )
+    options = ChildOptions(labels or {}, every_node, partitions, on_minority, limits, ship)
+    found = records(made, _fresh_id(made, id), options, settings)
+    if found[0][1].on_minority == "stop" and cluster_of(current()).config.majority is None:
+        raise InvalidChildSpec(needs_size(supervisor))
+    if partitions is None:
+        return await _start(supervisor, *found[0], timeout)
+    starts = (_start(supervisor, key, record, timeout) for key, record in found)
+    return list(await asyncio.gather(*starts))
+
+
+async def _start(supervisor: str, key: bytes, record: Record, timeout: float) -> Any:
+    token = "/".join(map(str, current().kernel.new_ref()))
+    # Encoded here, once: the agents on the way pass it on as it is.
+    request = dumps(replace(record, token=token))
+    where = (record.labels, record.every_node)
+    answer = await ask_agent(
+        "sup_start", supervisor, key, request, *where, timeout, timeout=timeout
+    )
+    what, *rest = answer
+    if what == "started":
+        return rest[0]
+    if what == "ignored":
+        return IGNORED
+    name = f"child {id_of(key)!r} of {supervisor!r}"
+    if what == "exists":
+        raise AlreadyStarted(rest[0], name)
+    if what == "refused":
+        raise StartError(rest[0], name)
+    raise start_error(unpack_reason(rest[0]), name)
+
+
+def _fresh_id(spec: ChildSpec, id: Any) -> Any:
+    found = spec.id if id is None else id
+    if found is not spec.start[0]:
+        return found
+    host, incarnation, number = current().kernel.new_ref()
+    return f"{getattr(found, '__qualname__', 'child')}@{host}.{incarnation}.{number}"
+
+
+async def terminate_child(supervisor: str, id: Any, *, timeout: float = 10.0) -> None:
+    """Stop a child by its shutdown rule and want it no longer; wait until it is gone.
+
+    Args:
+        supervisor: name of the distributed supervisor.
+        id: of the child; of a partitioned one: all its partitions.
+        timeout: seconds to wait.
+
+    Raises:
+        ChildNotFound: there is none.
+        TimeoutError: it has not ended in time; it is wanted no longer all the same.
+    """
+    if not await ask_agent("sup_terminate", supervisor, key_of(id), timeout=timeout):
+        raise ChildNotFound(id)
+
+
+async def restart_child(supervisor: str, id: Any, *, timeout: float = 10.0) -> None:
+    """Stop a child and start it again; one in quarantine is tried at once.
+
+    Raises:
+        ChildNotFound: there is none.
+        TimeoutError: the nodes that have it did not answer in time.
+    """
+    if not await ask_agent("sup_restart", supervisor, key_of(id), timeout=timeout):
+        raise ChildNotFound(id)
+
+
+def which_children(supervisor: str) -> list[ChildState]:
+    """Return what all nodes have of all children: a local read.
+
+    Starts are here as soon as ``start_child`` has returned on this node.
+    """
+    table = cluster_of(current()).table(table_of(supervisor))
+    return [
+        ChildState(id_of(key), node, entry.pid, entry.status, entry.generation, entry.note)
+        for node, key, entry in table.items()
+    ]
+
+
+def count_children(supervisor: str) -> dict[str, int]:
+    """Return how many children there are of each status, and in all (``"children"``)."""
+    table = cluster_of(current()).table(table_of(supervisor))
+    counts: dict[str, int] = {"children": 0}
+    for _, _, entry in table.items():
+        counts["children"] += 1
+        counts[entry.status] = counts.get(entry.status, 0) + 1
+    return counts
+
+
+def whereis_child(supervisor: str, id: Any) -> Pid | None:
+    """Return the pid of a child that runs, or None: a local read.
+
+    Of one that runs on every node: that of this node, if there is one.
+    """
+    cluster = cluster_of(current())
+    table, key = cluster.table(table_of(supervisor)), key_of(id)
+    for node in (cluster.node, *table.nodes()):
+        entry = table.of(node).get(key)
+        if entry is not None and entry.status == RUNNING:
+            return entry.pid  # type: ignore[no-any-return]
+    return None
+
+
+async def plan(
+    supervisor: str,
+    *,
+    without: Iterable[str] = (),
+    draining: Iterable[str] = (),
+    timeout: float = 10.0,
+) -> list[Move]:
+    """Return what would move until every child is where it belongs: a dry run.
+
+    Args:
+        supervisor: name of the distributed supervisor.
+        without: as if these nodes had died.
+        draining: as if these were drained.
+        timeout: seconds to wait.
+    """
+    args = (list(without), list(draining))
+    return await ask_agent(  # type: ignore[no-any-return]
+        "sup_plan", supervisor, *args, timeout=timeout
+    )
+
+
+async def explain(supervisor: str, id: Any, *, timeout: float = 10.0) -> str:
+    """Say in words where a child is, where it belongs, and what it waits for."""
+    return await ask_agent(  # type: ignore[no-any-return]
+        "sup_explain", supervisor, key_of(id), timeout=timeout
+    )
+
+
+async def drain(node: str, timeout: float = 30.0) -> list[tuple[str, Any, str]]:
+    """Have *node* give away all its children, with their state, and take no new ones.
+
+    Args:
+        node: a member.
+        timeout: seconds to wait.
+
+    Returns:
+        ``(supervisor, id, why)`` of each child that is still there, none when all have gone.
+
+    Raises:
+        CallExit: there is no such node, or it went down.
+    """
+    left = await ask_agent("sup_drain", node, True, timeout, timeout=timeout + 5.0)
+    return [tuple(one) for one in left]
+
+
+async def undrain(node: str, timeout: float = 10.0) -> None:
+    """Let *node* take children again."""
+    await ask_agent("sup_drain", node, False, timeout, timeout=timeout + 5.0)
+
+
+def generation() -> int:
+    """Return which start of this distributed child this is: a fencing token.
+
+    A store that refuses writes with a lower number than it has seen keeps out a former copy
+    that does not know yet that it was replaced. An ordinary process gets 0.
+    """
+    found = current().get_extra(CHILD)
+    return found[2] if found is not None else 0

@@ -1,0 +1,223 @@
+"""One distributed supervisor on one node: it has done what ``reconcile.decide`` says.
+
+It lives in the agent. What is wanted comes from ``desired``, what there is from the slices of
+all nodes (``observed``); what this node does about it is in ``work``. Only what has changed is
+looked at, and everything every second, so a start costs no look at all others.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from foundation.cluster.slices import GONE
+from foundation.cluster.supervisor import reconcile
+from foundation.cluster.supervisor.desired import Desired
+from foundation.cluster.supervisor.placement import Candidates, candidates
+from foundation.cluster.supervisor.reconcile import Action, Case
+from foundation.cluster.supervisor.records import SETTLED, Entry, Record, table_of
+from foundation.cluster.supervisor.waiters import Waiters
+from foundation.cluster.supervisor.work import Work
+
+if TYPE_CHECKING:
+    from foundation.cluster.supervisor.service import SupervisorService
+
+
+DRAIN_MOVES = 100  # at a time, when all must go
+
+
+class Coordinator:
+    """See the module docstring.
+
+    Args:
+        service: of this agent.
+        name: of the supervisor.
+
+    Attributes:
+        desired: what is wanted.
+        observed: what there is, by key and node.
+        work: what this node does.
+        max_moves: how many children may be on their way to other nodes, for rebalancing.
+        running: whether the supervisor runs on this node.
+        leaving: whether it is being stopped.
+        any_leased: whether a child was ever wanted that must not run in a minority.
+    """
+
+    def __init__(self, service: SupervisorService, name: str) -> None:
+        self._service = service
+        self._agent = service.agent
+        self.name = name
+        self.desired = Desired()
+        self.observed: dict[bytes, dict[str, Entry]] = {}
+        self.waiters = Waiters()
+        self.work = Work(service, name, self.desired, self.waiters)
+        self.max_moves = 10
+        self.running = False
+        self.leaving = False
+        self.any_leased = False
+        self.why: dict[bytes, Action] = {}  # what waits, and why
+        self._dirty: dict[bytes, None] = {}
+        self._owners: dict[bytes, str | None] = {}
+        self._candidates: Candidates | None = None
+        table = self._agent.tables[table_of(name)]
+        table.listeners.append(self._entry_changed)
+        for node, key, entry in table.items():
+            self._entry_changed(node, key, entry, GONE)
+
+    # Who is to run what
+
+    def epoch_changed(self) -> None:
+        """The members, or what they say of themselves, have changed."""
+        self._candidates = None
+        self._owners.clear()
+
+    @property
+    def candidates(self) -> Candidates:
+        """The nodes that run this supervisor."""
+        if self._candidates is None:
+            self._candidates = candidates(self._agent.view, self._service.runs_on(self.name))
+        return self._candidates
+
+    def owner(self, key: bytes, record: Record) -> str | None:
+        """Return the node that is to run the child; for ``every_node``: this one, or None."""
+        if key not in self._owners:
+            if record.every_node:
+                here = self._agent.node in self.candidates.eligible(record.labels)
+                self._owners[key] = self._agent.node if here else None
+            else:
+                self._owners[key] = self.candidates.owner(key, record.labels)
+        return self._owners[key]
+
+    # What has changed
+
+    def dirty(self, key: bytes) -> None:
+        """Look at that child soon."""
+        self._dirty[key] = None
+        self._service.look_soon()
+
+    def record_changed(self, key: bytes) -> None:
+        """What is wanted has changed."""
+        self._owners.pop(key, None)
+        record = self.desired.wanted(key)
+        if record is not None and record.on_minority == "stop":
+            self.any_leased = True
+        self.dirty(key)
+
+    def all_dirty(self) -> None:
+        """Look at all children soon."""
+        if self.running or self.work.locals or self.why:
+            self._dirty.update(dict.fromkeys(self.desired.live()))
+            self._dirty.update(dict.fromkeys(self.work.locals))
+            self._service.look_soon()
+
+    def waiting_dirty(self) -> None:
+        """Look soon at what waits for something."""
+        if self.why:
+            self._dirty.update(dict.fromkeys(self.why))
+            self._service.look_soon()
+
+    def _entry_changed(self, node: str, key: bytes, new: Any, old: Any) -> None:
+        entries = self.observed.setdefault(key, {})
+        if new is GONE:
+            entries.pop(node, None)
+            if not entries:
+                del self.observed[key]
+                self.waiters.gone(key)
+        else:
+            entries[node] = new
+            self.desired.saw(key, new.generation)
+        self.dirty(key)
+
+    # Deciding
+
+    def look(self) -> None:
+        """Decide on, and act for, all children that something has changed for."""
+        dirty, self._dirty = self._dirty, {}
+        settled = self._service.settled
+        minority = not self._service.lease_holds()
+        for key in dirty:
+            if settled and self._is_right(key, minority):
+                continue
+            action = reconcile.decide(self.case(key, settled, minority))
+            if action.kind == reconcile.WAIT:
+                self.why[key] = action
+            else:
+                self.why.pop(key, None)
+                if action.kind != reconcile.NOTHING:
+                    self._act(key, action)
+
+    def _is_right(self, key: bytes, minority: bool) -> bool:
+        """Whether there is evidently nothing to do: most children, most of the time.
+
+        This only spares ``decide`` the effort, and may say False at any time.
+        """
+        entries = self.observed.get(key)
+        record = self.desired.wanted(key)
+        if record is None or entries is None or len(entries) != 1 or key in self.why:
+            return False
+        if record.every_node or record.home or (minority and record.on_minority == "stop"):
+            return False
+        me = self._agent.node
+        entry = entries.get(me)
+        if entry is None:
+            return self.owner(key, record) != me
+        running = entry.status in SETTLED and entry.version == record.version
+        return running and self.owner(key, record) == me
+
+    def case(self, key: bytes, settled: bool, minority: bool) -> Case:
+        """Return all that the decision about *key* depends on."""
+        record = self.desired.get(key)
+        local = self.work.locals.get(key)
+        others = self.observed.get(key, {})
+        if local is not None and self._agent.node in others:
+            others = {node: e for node, e in others.items() if node != self._agent.node}
+        wanted = record is not None and not record.deleted
+        hindered = ""
+        if wanted and record is not None and record.on_minority == "stop":
+            hindered = self._service.hindered(not record.every_node)
+        return Case(
+            me=self._agent.node,
+            life=self._service.life,
+            record=record,
+            mine=None if local is None else local.entry,
+            others=others,
+            owner=self.owner(key, record) if wanted and record is not None else None,
+            settled=settled,
+            hindered=hindered,
+            minority=minority,
+            moves_left=self._moves_left(),
+        )
+
+    def _moves_left(self) -> int:
+        draining = self.leaving or self._agent.node in self.candidates.draining
+        limit = DRAIN_MOVES if draining else self.max_moves
+        return limit - len(self.work.moving)
+
+    def _act(self, key: bytes, action: Action) -> None:
+        work, record = self.work, self.desired.get(key)
+        if action.kind == reconcile.START and record is not None:
+            work.start(key, record)
+        elif action.kind == reconcile.FORGET:
+            work.forget(key)
+        elif action.kind == reconcile.DROP:
+            work.remove(key)
+        elif action.kind == reconcile.OFFER:
+            refused = Action(reconcile.WAIT, f"{action.to!r} does not take it yet")
+            work.offer(key, action.to, lambda: self.why.update({key: refused}))
+        elif action.kind == reconcile.MOVE:
+            work.stop(key, action.why, "export")
+        else:
+            work.stop(key, action.why, "kill" if action.kind == reconcile.KILL else "shutdown")
+
+    def take(self, key: bytes, generation: int, version: Any, state: bytes | None) -> bool:
+        """Another node passes a child on, with its state; False: not now."""
+        record = self.desired.wanted(key)
+        if record is None or record.version != tuple(version) or not self.running:
+            return False
+        self.work.take(key, record, generation, state)
+        return True
+
+    def tick(self, now: float) -> None:
+        """Try again what is quarantined; look at everything."""
+        self.work.retry_due(now)
+        self.desired.expire(now)
+        self.all_dirty()

@@ -1,0 +1,72 @@
+"""What subscribers of the cluster are told of distributed children."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from foundation.kernel.codec import register
+from foundation.kernel.values import Pid
+
+
+@dataclass(frozen=True, slots=True)
+class ChildQuarantined:
+    """Event: a child failed more often than its budget allows, and is not restarted for now.
+
+    Attributes:
+        supervisor: its name.
+        id: of the child.
+        node: where it ran.
+        reason: of the last failure, as text.
+        retry_in: seconds until it is tried again; ``restart_child`` does so at once.
+    """
+
+    supervisor: str
+    id: Any
+    node: str
+    reason: str
+    retry_in: float
+
+
+@dataclass(frozen=True, slots=True)
+class ChildState:
+    """One line of ``which_children``.
+
+    Attributes:
+        id: of the child.
+        node: that has it; None when none has.
+        pid: while it runs.
+        status: ``"running"``, ``"starting"``, ``"stopping"``, ``"leaving"``, ``"moving"``,
+            ``"holding"``, ``"quarantined"`` or ``"ignored"``.
+        generation: how often it has been started; a fencing token.
+        reason: why, where that says something.
+    """
+
+    id: Any
+    node: str | None
+    pid: Pid | None
+    status: str
+    generation: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A child that goes, or would go, from one node to another.
+
+    Attributes:
+        id: of the child.
+        from_: where it is; None: nowhere.
+        to: where it is to be; None: nowhere.
+        why: for people.
+    """
+
+    id: Any
+    from_: str | None
+    to: str | None
+    why: str
+
+
+register(ChildQuarantined, 115)
+register(ChildState, 116)
+register(Move, 117, ("id", "from_", "to", "why"))

@@ -1,0 +1,54 @@
+"""What the agent of a node knows of one child that the node has."""
+
+from __future__ import annotations
+
+from foundation.cluster.supervisor.records import ALIVE, Entry, Version
+from foundation.kernel.values import Pid
+
+RETRY_FIRST, RETRY_MOST = 30.0, 600.0  # seconds that a quarantined child waits
+
+
+class Local:
+    """See the module docstring. ``entry`` is what the other nodes see of it.
+
+    Attributes:
+        host: the worker host whose runner has it.
+        state: exported by its former self, encoded, until a start has succeeded with it.
+        failures: how often it was quarantined.
+        retry_at: when it is tried again.
+        offered: it is being offered to another node.
+    """
+
+    __slots__ = (
+        "failures", "generation", "host", "note", "offered", "pid", "retry_at", "state",
+        "status", "version",
+    )  # fmt: skip
+
+    def __init__(self, status: str, generation: int, version: Version) -> None:
+        self.status = status
+        self.generation = generation
+        self.version = version
+        self.note = ""
+        self.pid: Pid | None = None
+        self.host: str | None = None
+        self.state: bytes | None = None
+        self.failures = 0
+        self.retry_at = 0.0
+        self.offered = False
+
+    @property
+    def alive(self) -> bool:
+        """Whether a process may be there."""
+        return self.status in ALIVE
+
+    @property
+    def entry(self) -> Entry:
+        """Return it as the other nodes see it."""
+        return Entry(self.status, self.generation, self.pid, self.version, self.note)
+
+    def quarantine(self, now: float) -> float:
+        """Wait, longer each time; return how long."""
+        delay: float = min(RETRY_MOST, RETRY_FIRST * 2**self.failures)
+        self.failures += 1
+        self.retry_at = now + delay
+        return delay

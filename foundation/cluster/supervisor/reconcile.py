@@ -1,0 +1,207 @@
+"""What one node is to do about one child, given what is wanted and what there is (pure).
+
+This is the whole policy, level-triggered: it looks at what is, never at what has changed, and
+is asked again after every change and from time to time. So a message that got lost, or an
+action that failed, is made good by the next look.
+
+Why a child runs once: a node starts it only under a *settled* epoch that makes it the owner,
+and when no member's slice has an entry of it. Members put an entry before they start and
+remove it after the process has ended, and in a settled epoch all entries of earlier ones have
+arrived (``agent.py``, A2). A move passes the entry on: the new node has one (``holding``) before
+the old one (``moving``) goes. What is left are nodes that do not see each other: see ``survivor``
+for ``on_minority="keep"``, ``lease.py`` for ``"stop"``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from foundation.cluster.supervisor.records import (
+    ALIVE,
+    LEAVING,
+    MOVING,
+    SETTLED,
+    STOPPING,
+    TOKENS,
+    Entry,
+    Record,
+)
+
+NOTHING = "nothing"  # it is as it should be
+WAIT = "wait"  # something is to be done, but not now
+START = "start"
+STOP = "stop"
+KILL = "kill"  # stop, at once
+MOVE = "move"  # end it here, to go on at ``to``
+OFFER = "offer"  # pass on what has ended here, to ``to``
+DROP = "drop"  # remove an entry without a process
+FORGET = "forget"  # want it no longer, everywhere
+
+
+class Action(NamedTuple):
+    """What to do, and why.
+
+    Attributes:
+        kind: one of the words above.
+        why: for people.
+        to: a node.
+    """
+
+    kind: str
+    why: str = ""
+    to: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """All that the decision about one child depends on.
+
+    Attributes:
+        me: this node.
+        life: ``"name/generation"`` of this node.
+        record: what is wanted, or None.
+        mine: this node's entry, or None.
+        others: entries of other live nodes.
+        owner: who is to run it, or None; for ``every_node``: *me* or None.
+        settled: whether the epoch is, and what is wanted has been compared with all members.
+        hindered: why a start must wait, or ``""``.
+        minority: a child that stops in a minority has to.
+        moves_left: how many moves may begin.
+    """
+
+    me: str
+    life: str
+    record: Record | None
+    mine: Entry | None
+    others: Mapping[str, Entry]
+    owner: str | None
+    settled: bool = True
+    hindered: str = ""
+    minority: bool = False
+    moves_left: int = 1
+
+
+OK = Action(NOTHING)
+
+
+def decide(case: Case) -> Action:
+    """Return what to do."""
+    mine, record = case.mine, case.record
+    if mine is None:
+        return _decide_absent(case)
+    if record is None or record.deleted:
+        return _end(mine, "it is wanted no longer")
+    if mine.version != record.version:
+        return _end(mine, "its specification has been replaced")
+    if case.minority and record.on_minority == "stop" and mine.status in ALIVE:
+        return Action(KILL, "this node has lost the majority")
+    if record.every_node:
+        return _decide_of_every_node(case, mine)
+    if not case.settled:
+        return Action(WAIT, "the members do not agree yet")
+    if mine.status in TOKENS:
+        return _decide_token(case, mine)
+    if mine.status in SETTLED:
+        return _decide_running(case, mine, record)
+    if mine.status in (STOPPING, LEAVING):
+        return OK
+    return _decide_resting(case)
+
+
+def _decide_of_every_node(case: Case, mine: Entry) -> Action:
+    if case.owner != case.me:
+        return _end(mine, "this node may not run it any more")
+    if mine.status not in TOKENS:
+        return OK
+    return Action(WAIT, case.hindered) if case.hindered else Action(START, "of every node")
+
+
+def _end(mine: Entry, why: str) -> Action:
+    if mine.status == STOPPING:
+        return OK
+    return Action(STOP, why) if mine.status in ALIVE else Action(DROP, why)
+
+
+def _decide_absent(case: Case) -> Action:
+    record = case.record
+    if record is None or record.deleted:
+        return OK
+    if record.every_node:
+        if case.owner != case.me:
+            return OK
+        return Action(WAIT, case.hindered) if case.hindered else Action(START, "of every node")
+    if case.owner != case.me:
+        gone_with_home = record.home == case.life and case.settled
+        return Action(FORGET, "it has ended") if gone_with_home and not case.others else OK
+    if not case.settled:
+        return Action(WAIT, "the members do not agree yet")
+    if case.others:
+        node = min(case.others)
+        return Action(WAIT, f"it is {case.others[node].status} on {node!r}")
+    if record.home:
+        return Action(FORGET, "it was temporary, and has ended with its node")
+    if case.hindered:
+        return Action(WAIT, case.hindered)
+    return Action(START, f"this node, {case.me!r}, is its owner and nobody runs it")
+
+
+def _decide_token(case: Case, mine: Entry) -> Action:
+    for node, entry in case.others.items():
+        if entry.status in ALIVE:
+            return Action(DROP, f"it is {entry.status} on {node!r}")
+    if case.owner is None:
+        return Action(WAIT, "no node may run it")
+    if case.owner != case.me:
+        return Action(OFFER, f"{case.owner!r} is its owner", case.owner)
+    holders = [node for node, entry in case.others.items() if entry.status in TOKENS]
+    if mine.status == MOVING and holders:
+        return Action(OFFER, f"it was passed on to {holders[0]!r}", holders[0])
+    if case.hindered:
+        return Action(WAIT, case.hindered)
+    return Action(START, f"this node, {case.me!r}, is its owner and it was moved here")
+
+
+def _decide_running(case: Case, mine: Entry, record: Record) -> Action:
+    rivals = {n: e for n, e in case.others.items() if e.status in SETTLED}
+    if rivals:
+        winner = survivor({**rivals, case.me: mine}, case.owner)
+        if winner != case.me:
+            return Action(STOP, f"duplicate: the copy on {winner!r} stays")
+        return OK
+    if case.owner in (case.me, None):
+        return OK
+    if record.restart == "temporary":
+        return Action(WAIT, "temporary children do not move")
+    if case.others:
+        node = min(case.others)
+        return Action(WAIT, f"it is {case.others[node].status} on {node!r}, too")
+    if case.moves_left <= 0:
+        return Action(WAIT, f"it moves to {case.owner!r} when other moves have ended")
+    return Action(MOVE, f"{case.owner!r} is its owner", case.owner or "")
+
+
+def _decide_resting(case: Case) -> Action:
+    """Of a child that is quarantined, or ignored by its init."""
+    for node, entry in case.others.items():
+        if entry.status in ALIVE:
+            return Action(DROP, f"it is {entry.status} on {node!r}")
+    if case.owner not in (case.me, None):
+        return Action(DROP, f"{case.owner!r} is its owner")
+    return OK
+
+
+def survivor(copies: Mapping[str, Entry], owner: str | None) -> str:
+    """Return which of several running copies stays, alike on every node.
+
+    That of the owner, else the one with the highest generation, else by name.
+    """
+    if owner in copies:
+        return owner  # type: ignore[return-value]
+    return max(copies, key=lambda node: (copies[node].generation, node))
+
+
+def fewest(hosts: Iterable[str], load: Mapping[str, int]) -> str | None:
+    """Return the host with the fewest children; None when there is none."""
+    return min(hosts, key=lambda host: (load.get(host, 0), len(host), host), default=None)

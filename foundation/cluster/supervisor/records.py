@@ -1,0 +1,101 @@
+"""What the nodes tell each other of children: what is wanted, and what there is.
+
+A *record* says that a child is wanted (or no longer). Records are copied to all agents, and the
+higher version holds. An *entry* says what one node has of a child; each node's entries are its
+slice of the table ``table_of(supervisor)``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from foundation.cluster.values import Labels
+from foundation.kernel.codec import register
+from foundation.kernel.values import Pid
+
+STARTING = "starting"  # its init runs, or is about to
+RUNNING = "running"
+STOPPING = "stopping"  # it was told to end
+LEAVING = "leaving"  # it ends here, to go on elsewhere
+MOVING = "moving"  # it has ended here and is being offered to another node, with its state
+HOLDING = "holding"  # it was taken over from another node and is about to start here
+QUARANTINED = "quarantined"  # it failed too often; it is tried again later
+IGNORED = "ignored"  # its init returned ``Ignore()``
+
+ALIVE = (STARTING, RUNNING, STOPPING, LEAVING)  # a process may be there
+SETTLED = (STARTING, RUNNING)  # ... and is meant to be
+TOKENS = (MOVING, HOLDING)  # nothing runs, and whoever has this may start it
+
+Version = tuple[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """That a child is wanted, or was.
+
+    Attributes:
+        version: (Lamport counter, node that wrote it); the higher one holds. Children that are
+            declared by ``children=[…]`` have ``(0, "")``, so that every node declares the same.
+        spec: its ``ChildSpec``, encoded; opaque to agents.
+        restart: as in the spec.
+        labels: that the node must have which runs it.
+        every_node: there is one on each eligible node.
+        on_minority: ``"stop"`` or ``"keep"``.
+        limits: (max_restarts, max_seconds) of its restart budget.
+        group: key of the partitioned child that it is a part of, or ``b""``.
+        token: of the request that started it, or ``""``.
+        home: the one life of a node, ``"name/generation"``, that a temporary child is bound to.
+        shipped: its class travels with the spec.
+        deleted: it is wanted no longer: a tombstone, without the spec.
+    """
+
+    version: Version
+    spec: bytes
+    restart: str = "permanent"
+    labels: Labels = ()
+    every_node: bool = False
+    on_minority: str = "keep"
+    limits: tuple[int, float] = (3, 5.0)
+    group: bytes = b""
+    token: str = ""
+    home: str = ""
+    shipped: bool = False
+    deleted: bool = False
+
+    @property
+    def declared(self) -> bool:
+        """Whether ``children=[…]`` has it."""
+        return self.version == (0, "")
+
+
+class Entry(NamedTuple):
+    """What one node has of one child.
+
+    Attributes:
+        status: one of the words above.
+        generation: how often the child has been started; a fencing token.
+        pid: while it runs.
+        version: of the record that it was started by.
+        note: why it is so, for people.
+    """
+
+    status: str
+    generation: int
+    pid: Pid | None
+    version: Version
+    note: str = ""
+
+
+def table_of(supervisor: str) -> str:
+    """Return the name of the table of the children of *supervisor*."""
+    return f"sup:{supervisor}"
+
+
+def supervisor_of(table: str) -> str | None:
+    """Return the supervisor whose table is *table*, if it is one."""
+    return table[4:] if table.startswith("sup:") else None
+
+
+register(Record, 113)
+register(Entry, 114)

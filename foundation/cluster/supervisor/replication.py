@@ -1,0 +1,192 @@
+"""Keeping the records of all agents equal.
+
+What is written is told to all at once. When two agents meet, and when the digests that they
+compare from time to time differ, each tells the other its versions and gets what is newer: so a
+message that got lost does not matter (anti-entropy: Demers et al., 1987).
+
+    sup_put       one record
+    sup_versions  all versions of one supervisor; the answer is what is newer, by ``sup_records``
+    sup_met       that was all of them; the answer is ``sup_synced``
+    sup_digests   of all supervisors; where they differ, ``sup_versions`` follow
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from foundation.cluster.agent import Agent
+from foundation.cluster.supervisor.desired import Desired
+from foundation.cluster.supervisor.records import Record, Version
+from foundation.kernel.codec import dumps, loads
+
+CHUNK = 300  # records in one message
+COMPARE_SECONDS = 3.0  # between two comparisons with a random member
+
+Rows = list[tuple[bytes, Record, int]]  # (key, record, generation)
+
+
+class Store(Protocol):
+    """Where the records are: ``service.py``."""
+
+    def desired(self, name: str) -> Desired:
+        """Return the records of the supervisor *name*, made when first asked for."""
+
+    def names(self) -> list[str]:
+        """Return the known supervisors, sorted."""
+
+    def changed(self, name: str, key: bytes) -> None:
+        """A record has changed."""
+
+
+class Replication:
+    """See the module docstring.
+
+    Attributes:
+        synced: the members whose records are known here, all that they had when we met.
+    """
+
+    def __init__(self, agent: Agent, store: Store, on_synced: Callable[[], None]) -> None:
+        self._agent = agent
+        self._store = store
+        self._on_synced = on_synced
+        self._compared = 0.0
+        self.synced: dict[str, None] = {}
+        agent.hears["sup_put"] = lambda node, *row: self._take_row(*row)
+        agent.serves["sup_put"] = self._serve_put
+        agent.hears["sup_versions"] = self._on_versions
+        agent.hears["sup_records"] = self._on_records
+        agent.hears["sup_met"] = self._on_met
+        agent.hears["sup_synced"] = self._on_sync_done
+        agent.hears["sup_digests"] = self._on_digests
+        agent.on_node.append(self._node_changed)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the records of all members are known."""
+        return all(name in self.synced for name in self._agent.peers)
+
+    # Writing
+
+    def write(self, name: str, key: bytes, record: Record, done: Callable[[], None]) -> None:
+        """Take *record* in and tell all; *done* when another member, if any, has it too."""
+        agent = self._agent
+        desired = self._store.desired(name)
+        desired.merge(key, record, agent.kernel.driver.now())
+        row = (name, key, dumps(record), desired.generation(key))  # encoded once for all
+        peers = list(agent.peers)
+        first = agent.rng.choice(peers) if peers else None
+        for node in peers:
+            if node != first:
+                agent.tell(node, "sup_put", *row)
+        self._acknowledge(first, row, done)
+        self._store.changed(name, key)
+
+    def tell_all(self, name: str, key: bytes, record: Record) -> None:
+        """Tell all others of *record*; nobody waits for them to have it."""
+        data = dumps(record)
+        for node in self._agent.peers:
+            self._agent.tell(node, "sup_put", name, key, data, 0)
+
+    def _acknowledge(
+        self, node: str | None, row: tuple[Any, ...], done: Callable[[], None]
+    ) -> None:
+        agent = self._agent
+
+        def answered(ok: bool, value: Any) -> None:
+            others = [n for n in agent.peers if n != node]
+            if ok or not others:
+                done()
+            else:
+                self._acknowledge(agent.rng.choice(others), row, done)
+
+        if node is None:
+            done()
+        else:
+            agent.ask(node, "sup_put", row, answered)
+
+    def _serve_put(self, origin: str, done: Callable[[bool, Any], None], *row: Any) -> None:
+        self._take_row(*row)
+        done(True, None)
+
+    def _take_row(self, name: str, key: bytes, data: bytes, generation: int) -> None:
+        record: Any = loads(data, allow_pickle=False)
+        self._take(name, key, record, generation)
+
+    def _take(self, name: str, key: bytes, record: Record, generation: int) -> None:
+        desired = self._store.desired(name)
+        if desired.merge(key, record, self._agent.kernel.driver.now()):
+            self._store.changed(name, key)
+        desired.saw(key, generation)
+
+    # Meeting
+
+    def _node_changed(self, node: str, up: bool, reason: str) -> None:
+        self.synced.pop(node, None)
+        if up:
+            self._meet(node, True)
+
+    def _meet(self, node: str, back: bool) -> None:
+        names = self._store.names()
+        for name in names:
+            self._tell_versions(node, name)
+        self._agent.tell(node, "sup_met", names, back)
+
+    def _tell_versions(self, node: str, name: str) -> None:
+        self._agent.tell(node, "sup_versions", name, self._store.desired(name).versions())
+
+    def _on_versions(
+        self, node: str, name: str, versions: list[tuple[bytes, Version, int]]
+    ) -> None:
+        desired = self._store.desired(name)
+        for key, _, generation in versions:
+            if desired.get(key) is not None:
+                desired.saw(key, generation)
+        self._tell_records(node, name, desired.newer_than(versions))
+
+    def _tell_records(self, node: str, name: str, keys: list[bytes]) -> None:
+        desired = self._store.desired(name)
+        for start in range(0, len(keys), CHUNK):
+            rows = [
+                (key, desired.get(key), desired.generation(key))
+                for key in keys[start : start + CHUNK]
+            ]
+            self._agent.tell(node, "sup_records", name, rows)
+
+    def _on_records(self, node: str, name: str, rows: Rows) -> None:
+        for key, record, generation in rows:
+            self._take(name, key, record, generation)
+
+    def _on_met(self, node: str, names: list[str], back: bool) -> None:
+        for name in self._store.names():
+            if name not in names:
+                self._tell_records(node, name, self._store.desired(name).newer_than(()))
+        self._agent.tell(node, "sup_synced")
+        if back:
+            self._meet(node, False)
+
+    def _on_sync_done(self, node: str) -> None:
+        if node in self._agent.peers and node not in self.synced:
+            self.synced[node] = None
+            self._on_synced()
+
+    # From time to time
+
+    def tick(self, now: float) -> None:
+        """Compare with a random member; meet again whom we have no answer of."""
+        peers = list(self._agent.peers)
+        for node in peers:
+            if node not in self.synced and self._agent.peers[node].ready:
+                self._meet(node, True)
+        if peers and now - self._compared >= COMPARE_SECONDS:
+            self._compared = now
+            digests = {name: self._store.desired(name).digest for name in self._store.names()}
+            self._agent.tell(self._agent.rng.choice(peers), "sup_digests", digests, True)
+
+    def _on_digests(self, node: str, digests: dict[str, int], back: bool) -> None:
+        differ = [n for n, d in digests.items() if self._store.desired(n).digest != d]
+        for name in differ:
+            self._tell_versions(node, name)
+        if differ and back:
+            ours = {name: self._store.desired(name).digest for name in differ}
+            self._agent.tell(node, "sup_digests", ours, False)

@@ -1,0 +1,314 @@
+"""The runner: what starts, restarts and ends the children of one supervisor in one host.
+
+All that is the user's (classes, imports, ``init``) happens here, in worker hosts; the agent in
+the control host only says what to start and end, and hears what became of it::
+
+    agent                                   runner
+      ("start", key, generation, …)  ─────▶  starts it, linked to the runner's process
+      ◀─────  started / failed / restarting / ended …
+
+A child that crashes is restarted at once, within its own budget; what exceeds that the agent
+decides (quarantine). Starts overlap: a slow or failing one delays nobody.
+
+Invariants:
+    U1  After ``start`` exactly one of ``failed``, ``ended`` and ``gone`` is said last of a child,
+        and then no process of it is left.
+    U2  A leased child is killed at the end of the lease, whether or not the agent says so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from foundation.cluster.supervisor.packing import Unpacker
+from foundation.cluster.supervisor.runner_child import (
+    ENDING,
+    RUNNING,
+    STARTING,
+    Attempt,
+    Reply,
+    RunnerChild,
+)
+from foundation.cluster.supervisor.runner_process import RunnerProcess
+from foundation.cluster.supervisor.starter import Starter
+from foundation.errors import FoundationError
+from foundation.kernel.codec import dumps
+from foundation.kernel.kernel import Kernel
+from foundation.kernel.peer import pack_reason
+from foundation.kernel.reports import SupervisorReport
+from foundation.kernel.values import Down, ExitMsg, Pid, reason_of
+from foundation.otp.results import Ignored
+from foundation.otp.supervision import RESTART, after_exit
+from foundation.otp.supervisor_process import pid_of
+from foundation.otp.sys_requests import SysFailed, SysRequest
+
+EXPORT_SECONDS = 5.0  # an export may take, when the spec sets no limit
+
+
+class Runner:
+    """See the module docstring.
+
+    Args:
+        kernel: of this host.
+        name: of the supervisor.
+        unpacker: decodes specs.
+        report: says something to the agent: ``report(kind, key, generation, *details)``.
+    """
+
+    def __init__(
+        self, kernel: Kernel, name: str, unpacker: Unpacker, report: Callable[..., None]
+    ) -> None:
+        self._kernel = kernel
+        self._name = name
+        self._unpacker = unpacker
+        self._report = report
+        self._children: dict[bytes, RunnerChild] = {}
+        self._by_pid: dict[Pid, RunnerChild] = {}
+        self._lease = -math.inf
+        self._lease_timer: Any = None
+        self.process = kernel.spawn(RunnerProcess, self)
+        self._starter = Starter(kernel, name, self.process)
+
+    # What the agent says
+
+    def command(self, what: str, *args: Any) -> None:
+        """Do as the agent says."""
+        getattr(self, f"_on_{what}")(*args)
+
+    def _on_start(
+        self,
+        key: bytes,
+        generation: int,
+        spec: bytes,
+        limits: tuple[int, float],
+        state: bytes | None,
+        first: bool,
+        leased: bool,
+        shipped: bool,
+    ) -> None:
+        old = self._children.get(key)
+        if old is not None:
+            self._kill(old)  # the agent has lost track of it: it must not run beside the new one
+        try:
+            found = self._unpacker.unpack(spec, shipped)
+        except Exception as error:
+            self._report("failed", key, generation, pack_reason(str(error)), str(error)[:300])
+            return
+        child = RunnerChild(key, generation, found, tuple(limits))  # type: ignore[arg-type]
+        child.first, child.leased, child.state = first, leased, state
+        self._children[key] = child
+        if leased and self._kernel.driver.now() >= self._lease:
+            self._gone(child)
+            return
+        self._launch(child)
+
+    def _on_stop(self, key: bytes, generation: int, how: str) -> None:
+        child = self._children.get(key)
+        if child is None or child.generation < generation:
+            self._report("gone", key, generation, None)
+        elif how == "kill":
+            self._kill(child)
+        else:
+            self._stop(child, how == "export")
+
+    def _on_lease(self, until: float) -> None:
+        self._lease = until
+        if self._lease_timer is None and until > -math.inf:
+            now = self._kernel.driver.now()
+            self._lease_timer = self._kernel.driver.call_later(
+                max(0.0, until - now), lambda: self._kernel.turn(self._look_at_lease)
+            )
+
+    def _look_at_lease(self) -> None:
+        self._lease_timer = None
+        if self._kernel.closed:
+            return
+        if self._kernel.driver.now() < self._lease:
+            self._on_lease(self._lease)
+            return
+        for child in [c for c in self._children.values() if c.leased]:
+            self._kill(child)  # U2
+
+    def _on_close(self) -> None:
+        for child in list(self._children.values()):
+            self._kill(child)
+
+    # Starting
+
+    def _launch(self, child: RunnerChild) -> None:
+        child.stage, child.pid = STARTING, None
+        child.attempt = attempt = Attempt(self, child)
+        if child.spec.timeout is not None:
+            child.timer = self._later(child.spec.timeout, lambda: self._late(child, attempt))
+        self._starter.begin(attempt)
+
+    def attempted(self, attempt: Attempt, ok: bool, value: Any) -> None:
+        """A start has succeeded with *value*, or failed with the reason *value*."""
+        child = attempt.child
+        if child.attempt is not attempt:
+            if ok and (pid := pid_of(value)) is not None:
+                self._kernel.signals.signal(self.process.pid, pid, "kill")
+            return
+        child.attempt = None
+        child.cancel_timer()
+        if not ok:
+            self._start_failed(child, value)
+            return
+        child.pid = pid_of(value)
+        if child.pid is None:
+            self._forget(child)
+            if isinstance(value, Ignored):
+                self._report("ignored", child.key, child.generation)
+            else:
+                self._report("gone", child.key, child.generation, None)
+            return
+        self._by_pid[child.pid] = child
+        child.stage, child.first = RUNNING, False
+        self._report("started", child.key, child.generation, child.pid)
+
+    def _start_failed(self, child: RunnerChild, reason: Any) -> None:
+        if child.first:
+            self._forget(child)
+            text = _text(reason)
+            self._report("failed", child.key, child.generation, pack_reason(reason), text)
+            return
+        self._tell_log("start_error", child, reason)
+        self._again(child, reason)
+
+    def _late(self, child: RunnerChild, attempt: Attempt) -> None:
+        if child.attempt is attempt:
+            self._abandon(child)
+            child.attempt = attempt
+            self.attempted(attempt, False, "timeout")
+
+    def _abandon(self, child: RunnerChild) -> None:
+        attempt, child.attempt = child.attempt, None
+        if attempt is not None:
+            self._starter.abandon(attempt)
+
+    # Ends
+
+    def told(self, message: Any) -> None:
+        """The runner's process got *message*."""
+        if type(message) is ExitMsg:
+            child = self._by_pid.pop(message.pid, None)
+            if child is not None:
+                self._ended(child, message.reason)
+        elif type(message) is Down:
+            child = self._by_pid.pop(message.object, None)
+            if child is not None:
+                self._ended(child, message.reason)
+
+    def _ended(self, child: RunnerChild, reason: Any) -> None:
+        child.pid = None
+        child.cancel_timer()
+        if child.stage == ENDING:
+            self._gone(child)
+            return
+        restart = after_exit(child.spec.restart, reason)
+        if restart != RESTART:
+            self._forget(child)
+            self._report("ended", child.key, child.generation, _text(reason))
+            return
+        self._tell_log("child_terminated", child, reason)
+        self._again(child, reason)
+
+    def _again(self, child: RunnerChild, reason: Any) -> None:
+        """Restart it, unless that was too often."""
+        now = self._kernel.driver.now()
+        child.window = child.window.record(now)
+        if child.window.exceeded:
+            self._forget(child)
+            self._report("exceeded", child.key, child.generation, _text(reason))
+            return
+        child.generation += 1
+        self._report("restarting", child.key, child.generation, _text(reason))
+        self._launch(child)
+
+    def _stop(self, child: RunnerChild, export: bool) -> None:
+        if child.stage == ENDING:
+            return
+        if child.pid is None:
+            self._kill(child)
+            return
+        child.stage = ENDING
+        pid, shutdown = child.pid, child.spec.shutdown
+        # The monitor, not the link, tells of the end: a child may have unlinked itself (SUP-18).
+        self._kernel.signals.monitor(self.process, pid)
+        if shutdown == "brutal_kill":
+            self._kernel.signals.signal(self.process.pid, pid, "kill")
+            return
+        limit = shutdown if isinstance(shutdown, (int, float)) else math.inf
+        if export and hasattr(child.spec.start[0], "export_state"):
+            child.export = True
+            limit = limit if limit != math.inf else EXPORT_SECONDS
+            self._ask_state(child, pid)
+        else:
+            self._kernel.signals.signal(self.process.pid, pid, "shutdown")
+        if limit != math.inf and child.stage == ENDING and child.pid is not None:
+            child.timer = self._later(limit, lambda: self._kill(child))
+
+    def _ask_state(self, child: RunnerChild, pid: Pid) -> None:
+        def done(ok: bool, value: Any) -> None:
+            if ok and not isinstance(value, SysFailed):
+                try:
+                    child.state = dumps(value)
+                except Exception as error:
+                    self._tell_log("export_error", child, reason_of(error))
+            elif ok:
+                self._tell_log("export_error", child, value.reason)
+                self._kernel.signals.signal(self.process.pid, pid, "shutdown")
+
+        request = SysRequest("export_state", ("shutdown",))
+        try:
+            self._kernel.request(Reply(done), self.process.pid, pid, request, True)
+        except FoundationError:
+            return  # it has ended: its link says so
+
+    def _kill(self, child: RunnerChild) -> None:
+        child.stage = ENDING
+        child.cancel_timer()
+        if child.attempt is not None:
+            self._abandon(child)
+        pid = child.pid
+        if pid is None:
+            self._gone(child)
+        else:
+            self._kernel.signals.signal(self.process.pid, pid, "kill")
+            if pid.host == self._kernel.address and pid not in self._kernel.procs:
+                self._by_pid.pop(pid, None)  # it is dead by now, so nobody need wait for its EXIT
+                child.pid = None
+                self._gone(child)
+
+    def _gone(self, child: RunnerChild) -> None:
+        self._forget(child)
+        self._report("gone", child.key, child.generation, child.state if child.export else None)
+
+    def _forget(self, child: RunnerChild) -> None:
+        child.cancel_timer()
+        if child.pid is not None:
+            self._by_pid.pop(child.pid, None)
+        if self._children.get(child.key) is child:
+            del self._children[child.key]
+
+    # Helpers
+
+    def _later(self, seconds: float, action: Callable[[], None]) -> Any:
+        kernel = self._kernel
+
+        def run() -> None:
+            if not kernel.closed:
+                kernel.turn(action)
+
+        return kernel.driver.call_later(seconds, run)
+
+    def _tell_log(self, context: str, child: RunnerChild, reason: Any) -> None:
+        self._kernel.driver.report(
+            SupervisorReport(self._name, context, reason, repr(child.spec.id), child.pid)
+        )
+
+
+def _text(reason: Any) -> str:
+    return reason if isinstance(reason, str) else repr(reason)[:300]

@@ -1,0 +1,97 @@
+"""One child as its runner sees it, while it starts and afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from foundation.errors import CallExit
+from foundation.kernel.process import Caller, Process
+from foundation.kernel.values import Pid
+from foundation.otp.child_spec import ChildSpec
+from foundation.otp.restart_window import RestartWindow
+
+if TYPE_CHECKING:
+    from foundation.cluster.supervisor.runner import Runner
+
+STARTING, RUNNING, ENDING = "starting", "running", "ending"
+
+
+class RunnerChild:
+    """See the module docstring.
+
+    Attributes:
+        first: somebody waits for this start, and is told when it fails.
+        leased: it must end when the lease of this node does.
+        export: its state is asked for when it ends.
+        state: what it is to import, or has exported, encoded.
+    """
+
+    __slots__ = (
+        "attempt", "export", "first", "generation", "key", "leased", "pid", "spec", "stage",
+        "state", "timer", "window",
+    )  # fmt: skip
+
+    def __init__(
+        self, key: bytes, generation: int, spec: ChildSpec, limits: tuple[int, float]
+    ) -> None:
+        self.key = key
+        self.generation = generation
+        self.spec = spec
+        self.window = RestartWindow(*limits)
+        self.stage = STARTING
+        self.pid: Pid | None = None
+        self.attempt: Attempt | None = None
+        self.timer: Any = None
+        self.first = False
+        self.leased = False
+        self.export = False
+        self.state: bytes | None = None
+
+    def cancel_timer(self) -> None:
+        """What it had time for is done."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+
+class Attempt:
+    """A start in flight, and the sink of its outcome."""
+
+    __slots__ = ("child", "helper", "host", "process", "runner", "token")
+
+    def __init__(self, runner: Runner, child: RunnerChild) -> None:
+        self.runner = runner
+        self.child = child
+        self.process: Process | None = None  # when it starts in this host
+        self.host: str | None = None  # when it starts in another
+        self.helper: Process | None = None  # runs a start function, or waits for a host
+        self.token: Caller | None = None
+
+    @property
+    def current(self) -> bool:
+        """Whether the outcome still matters."""
+        return self.child.attempt is self
+
+    def resolve(self, token: Any, ok: bool, value: Any) -> None:
+        """Take the outcome; runs in the child's slice, or when a frame came."""
+        if not ok and isinstance(value, CallExit):
+            value = value.reason
+        self.runner.attempted(self, ok, value)
+
+    def finished(self, ok: bool, value: Any) -> None:
+        """Take the outcome."""
+        self.runner.attempted(self, ok, value)
+
+
+class Reply:
+    """The sink of one call that the runner makes."""
+
+    __slots__ = ("_done",)
+
+    def __init__(self, done: Callable[[bool, Any], None]) -> None:
+        self._done = done
+
+    def resolve(self, token: Any, ok: bool, value: Any) -> None:
+        """Take the answer."""
+        self._done(ok, value)

@@ -1,0 +1,286 @@
+"""The distributed supervisors of one node, in its agent: time, epochs, leases, records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from foundation.cluster.agent import Agent
+from foundation.cluster.host import SERVICES
+from foundation.cluster.supervisor.coordinator import Coordinator
+from foundation.cluster.supervisor.desired import Desired
+from foundation.cluster.supervisor.lease import Lease
+from foundation.cluster.supervisor.records import Record
+from foundation.cluster.supervisor.replication import Replication
+from foundation.cluster.supervisor.settings import service_key
+from foundation.runtime.placement import is_worker
+
+TICK = 1.0  # seconds between two looks at everything
+ADOPT_SECONDS = 5.0  # that children wait for their supervisor to be started again
+RENEWALS = 4  # of a lease in the time that it lasts
+
+
+class SupervisorService:
+    """See the module docstring.
+
+    Attributes:
+        agent: of this node.
+        life: ``"name/generation"`` of this node.
+        coordinators: by name of the supervisor.
+        replication: of what is wanted.
+    """
+
+    def __init__(self, agent: Agent) -> None:
+        self.agent = agent
+        self.life = f"{agent.node}/{agent.swim.generation}"
+        self.coordinators: dict[str, Coordinator] = {}
+        timing, config = agent.config.timing, agent.config
+        self._lease = Lease(config.majority, timing.lease, timing.takeover)
+        self._held = False
+        self._scheduled = False
+        self._ends: dict[str, Callable[[], None]] = {}
+        self.replication = Replication(agent, self, self._all_dirty)
+        agent.serves["sup_report"] = self._serve_report
+        agent.serves["sup_take"] = self._serve_take
+        agent.serves["sup_lease"] = lambda origin, done: done(origin in agent.peers, agent.epoch)
+        agent.hears["sup_event"] = lambda node, event: agent.event(event)
+        agent.tables[SERVICES].listeners.append(lambda *entry: self._epoch_changed())
+        agent.on_view.append(lambda view: self._epoch_changed())
+        agent.on_settled.append(self._on_settled)
+        agent.on_node.append(self._node_changed)
+        agent.on_own_host.append(self._host_changed)
+        self.later(TICK, self._tick)
+        if config.majority is not None:
+            self.later(timing.lease / RENEWALS, self._renew)
+
+    # What coordinators ask
+
+    def now(self) -> float:
+        """Return seconds."""
+        return self.agent.kernel.driver.now()
+
+    @property
+    def settled(self) -> bool:
+        """Whether the members agree, and all that they want is known here."""
+        return self.agent.settled and self.replication.complete
+
+    def runs_on(self, name: str) -> list[str]:
+        """Return the nodes that run the supervisor *name*."""
+        table, key = self.agent.tables[SERVICES], service_key(name)
+        return [node for node in self.agent.view.names if key in table.of(node)]
+
+    def worker_hosts(self) -> list[str]:
+        """Return the hosts of this node that may run children."""
+        hosts = list(self.agent.kernel.remote.neighbours)
+        return [host for host in hosts if is_worker(host)] or hosts
+
+    def event(self, event: Any) -> None:
+        """Tell the subscribers on all nodes."""
+        self.agent.event(event)
+        for node in self.agent.peers:
+            self.agent.tell(node, "sup_event", event)
+
+    def later(self, seconds: float, action: Callable[[], None]) -> None:
+        """Run *action* after *seconds*, in a turn of the kernel."""
+        kernel = self.agent.kernel
+
+        def run() -> None:
+            if not kernel.closed:
+                kernel.turn(action)
+
+        kernel.driver.call_later(seconds, run)
+
+    def look_soon(self) -> None:
+        """Have the coordinators look at what has changed."""
+        if not self._scheduled:
+            self._scheduled = True
+            self.agent.kernel.driver.call_soon(self._look)
+
+    def _look(self) -> None:
+        self._scheduled = False
+        if not self.agent.kernel.closed:
+            self.agent.kernel.turn(self._look_now)
+
+    def _look_now(self) -> None:
+        for coordinator in list(self.coordinators.values()):
+            coordinator.look()
+        for name in list(self._ends):
+            self._look_at_end(name)
+
+    # The records' store
+
+    def coordinator(self, name: str) -> Coordinator:
+        """Return the coordinator of the supervisor *name*, made when first asked for."""
+        found = self.coordinators.get(name)
+        if found is None:
+            found = self.coordinators[name] = Coordinator(self, name)
+        return found
+
+    def desired(self, name: str) -> Desired:
+        """Return what is wanted of the supervisor *name*."""
+        return self.coordinator(name).desired
+
+    def names(self) -> list[str]:
+        """Return the known supervisors, sorted."""
+        return sorted(self.coordinators)
+
+    def changed(self, name: str, key: bytes) -> None:
+        """A record has changed."""
+        self.coordinator(name).record_changed(key)
+
+    # Supervisors of this node
+
+    def adopt(
+        self,
+        name: str,
+        declared: list[tuple[bytes, Record]],
+        settings: tuple[int, float, str],
+        max_moves: int,
+    ) -> None:
+        """The supervisor *name* has started on this node."""
+        coordinator = self.coordinator(name)
+        coordinator.running, coordinator.leaving = True, False
+        coordinator.max_moves = max_moves
+        self._ends.pop(name, None)
+        now = self.now()
+        for key, record in declared:
+            if coordinator.desired.merge(key, record, now):
+                self.replication.tell_all(name, key, record)
+                coordinator.record_changed(key)
+        self.agent.put(SERVICES, service_key(name), settings)
+        coordinator.all_dirty()
+
+    def release(self, name: str, done: Callable[[], None]) -> None:
+        """The supervisor *name* ends on this node: give its children away; *done* when gone.
+
+        What has not gone after ``drain_seconds`` is killed.
+        """
+        coordinator = self.coordinator(name)
+        coordinator.leaving = True
+        self._ends[name] = done
+        self.agent.delete(SERVICES, service_key(name))
+        coordinator.all_dirty()
+
+        def late() -> None:
+            if self._ends.get(name) is done:
+                coordinator.work.kill_all()
+                self.look_soon()
+
+        self.later(self.agent.config.drain_seconds, late)
+        self.look_soon()
+
+    def _look_at_end(self, name: str) -> None:
+        coordinator = self.coordinators[name]
+        stuck = self.settled and not coordinator.candidates.members
+        if stuck:
+            coordinator.work.kill_all()  # nobody is there to take them
+        if not coordinator.work.locals:
+            coordinator.running = False
+            self._ends.pop(name)()
+
+    def abandoned(self, name: str) -> None:
+        """The supervisor was killed: its children wait for it to be started again."""
+        coordinator = self.coordinator(name)
+        if not coordinator.running or coordinator.leaving:
+            return
+        coordinator.running = False
+
+        def late() -> None:
+            if not coordinator.running and not coordinator.leaving:
+                self.release(name, lambda: None)
+
+        self.later(ADOPT_SECONDS, late)
+
+    # What happens around
+
+    def _all_dirty(self) -> None:
+        for coordinator in self.coordinators.values():
+            coordinator.all_dirty()
+
+    def _epoch_changed(self) -> None:
+        for coordinator in self.coordinators.values():
+            coordinator.epoch_changed()
+        self._all_dirty()
+
+    def _on_settled(self) -> None:
+        self._lease.settled(self.now(), len(self.agent.view))
+        if self.agent.config.majority is not None:
+            self._ask_lease()
+        self._all_dirty()
+
+    def _node_changed(self, node: str, up: bool, reason: str) -> None:
+        if not up and reason == "silent":
+            self._lease.lost()
+
+    def _host_changed(self, host: str, up: bool) -> None:
+        for coordinator in self.coordinators.values():
+            if not up:
+                coordinator.work.host_down(host)
+            coordinator.all_dirty()
+
+    def _serve_report(self, origin: str, done: Any, name: str, *report: Any) -> None:
+        self.coordinator(name).work.reported(origin, *report)
+
+    def _serve_take(self, origin: str, done: Any, name: str, *args: Any) -> None:
+        done(True, self.coordinator(name).take(*args))
+
+    def _tick(self) -> None:
+        now = self.now()
+        self.replication.tick(now)
+        for coordinator in self.coordinators.values():
+            coordinator.tick(now)
+        self.later(TICK, self._tick)
+
+    # The lease
+
+    def lease_until(self) -> float:
+        """Return until when this node may run what must not run in a minority."""
+        return self._lease.until(self.now())
+
+    @property
+    def majority(self) -> bool:
+        """Whether as many members are seen as a majority is."""
+        needed = self.agent.config.majority
+        return needed is not None and len(self.agent.view) >= needed
+
+    def lease_holds(self) -> bool:
+        """Whether it may now."""
+        return self._lease.holds(self.now())
+
+    def hindered(self, elsewhere: bool) -> str:
+        """Say why such a child cannot be started now; ``""`` when it can.
+
+        Args:
+            elsewhere: it may have run on another node before.
+        """
+        if elsewhere:
+            return self._lease.hindered(self.now(), self.agent.peers, self.agent.epoch)
+        return "" if self.lease_holds() else "this node is not in a majority"
+
+    def _renew(self) -> None:
+        self._ask_lease()
+        self._lease_changed()
+        self.later(self.agent.config.timing.lease / RENEWALS, self._renew)
+
+    def _ask_lease(self) -> None:
+        now = self.now()
+        for node in list(self.agent.peers):
+            self.agent.ask(node, "sup_lease", (), self._granting(node, now))
+
+    def _granting(self, node: str, sent: float) -> Callable[[bool, Any], None]:
+        def answered(ok: bool, value: Any) -> None:
+            if ok:
+                self._lease.granted(node, sent, value)
+                self._lease_changed()
+
+        return answered
+
+    def _lease_changed(self) -> None:
+        until, held = self.lease_until(), self.lease_holds()
+        for coordinator in self.coordinators.values():
+            if held and coordinator.any_leased:
+                coordinator.work.lease_until(until)
+                coordinator.waiting_dirty()
+            if held != self._held:
+                coordinator.all_dirty()
+        self._held = held

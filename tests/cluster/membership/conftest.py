@@ -1,0 +1,9 @@
+"""Makes ``simnet`` importable: the suite imports its modules by path."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+if str(Path(__file__).parent) not in sys.path:
+    sys.path.insert(0, str(Path(__file__).parent))
