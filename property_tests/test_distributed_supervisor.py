@@ -138,6 +138,7 @@ def test_tombstones_are_bounded(steps: list[tuple[int, bool]]) -> None:
     hindered=st.sampled_from(["", "no majority"]),
     minority=st.booleans(),
     moves_left=st.integers(0, 1),
+    home_gone=st.booleans(),
 )  # fmt: skip
 def test_the_policy_is_safe(**parts: object) -> None:
     case = Case(me="a", life="a/1", **parts)  # type: ignore[arg-type]

@@ -32,6 +32,7 @@ from foundation.cluster.channel import Channel, Packet
 from foundation.cluster.host import HOSTS, SERVICES, Binding, ClusterHost, Done
 from foundation.cluster.membership.records import Record
 from foundation.cluster.membership.swim import Swim
+from foundation.cluster.own_hosts import LAZY, OwnHosts
 from foundation.cluster.peers import AgentPeer
 from foundation.cluster.slices import GONE
 from foundation.cluster.values import Member, NodeDown, NodeUp, ViewChanged, labels_of
@@ -119,6 +120,8 @@ class Agent(ClusterHost):
         self._session = 0
         self._dirty: dict[str, None] = {}
         self._flushing = False
+        self._lazy = False
+        self.hosts = OwnHosts(kernel)
         self._timer: Any = None
         self._timer_at = 0.0
         self._left = False
@@ -319,14 +322,25 @@ class Agent(ClusterHost):
         self._dirty[name] = None
         self._flush_soon()
 
-    def say_all(self, item: tuple[Any, ...]) -> None:
-        """Say *item* to all other agents."""
+    def _say_lazily(self, item: tuple[Any, ...]) -> None:
+        """Say *item* to all other agents, together with what is said next or a little later.
+
+        Each message wakes a process at the other end, which costs more than what it says.
+        """
         if self.peers:
             data = dumps(item)
-            for name, peer in self.peers.items():
-                peer.channel.send(data)
-                self._dirty[name] = None
-            self._flush_soon()
+            for peer in self.peers.values():
+                peer.channel.send(data, lazy=True)
+            if not self._lazy:
+                self._lazy = True
+                self.kernel.driver.call_later(LAZY, self._flush_lazy)
+
+    def _flush_lazy(self) -> None:
+        self._lazy = False
+        for name, peer in self.peers.items():
+            peer.channel.release()
+            self._dirty[name] = None
+        self._flush_now()
 
     # Tables
 
@@ -336,14 +350,14 @@ class Agent(ClusterHost):
         *key* and *value* are plain values, pids or bytes.
         """
         if self.tables[table].set(self.node, key, value):
-            self.say_all(("set", table, key, value))
-            self.kernel.remote.broadcast(("cl_set", table, self.node, key, value))
+            self._say_lazily(("set", table, key, value))
+            self.hosts.say_lazily(("cl_set", table, self.node, key, value))
 
     def delete(self, table: str, key: Any) -> None:
         """Remove an entry of this node's slice."""
         if self.tables[table].unset(self.node, key):
-            self.say_all(("unset", table, key))
-            self.kernel.remote.broadcast(("cl_unset", table, self.node, key))
+            self._say_lazily(("unset", table, key))
+            self.hosts.say_lazily(("cl_unset", table, self.node, key))
 
     def _on_slice(
         self, name: str, peer: AgentPeer, table: str, entries: list[tuple[Any, Any]]
@@ -365,11 +379,11 @@ class Agent(ClusterHost):
 
     def _set_copy(self, name: str, peer: AgentPeer, table: str, key: Any, value: Any) -> None:
         if self.tables[table].set(name, key, value):
-            self.kernel.remote.broadcast(("cl_set", table, name, key, value))
+            self.hosts.say_lazily(("cl_set", table, name, key, value))
 
     def _unset_copy(self, name: str, peer: AgentPeer, table: str, key: Any) -> None:
         if self.tables[table].unset(name, key):
-            self.kernel.remote.broadcast(("cl_unset", table, name, key))
+            self.hosts.say_lazily(("cl_unset", table, name, key))
 
     def _service_entry(self, node: str, key: Any, new: Any, old: Any) -> None:
         self._new_epoch()
@@ -388,11 +402,10 @@ class Agent(ClusterHost):
 
     def _dump(self, host: str) -> None:
         """Tell a new host of this node all there is."""
-        op = self.kernel.remote.op
         for table in self.tables:
             for node, key, value in table.items():
-                op(host, ("cl_set", table.name, node, key, value))
-        op(host, ("cl_view", self.view, self.settled, list(self.ready)))
+                self.hosts.say(host, ("cl_set", table.name, node, key, value))
+        self.hosts.say(host, ("cl_view", self.view, self.settled, list(self.ready)))
 
     # Membership
 
@@ -424,7 +437,7 @@ class Agent(ClusterHost):
         reason = "left" if record.status == "left" else record.reason or "silent"
         self.barriers.without(record.name)
         self.ready.pop(record.name, None)
-        self.kernel.remote.broadcast(("cl_down", record.name, reason))
+        self.hosts.say_all(("cl_down", record.name, reason))
         self._drop_node(record.name, reason)
         self._fail_questions(record.name)
         for told in self.on_unreachable:
@@ -515,7 +528,7 @@ class Agent(ClusterHost):
     def _show_view(self) -> None:
         state = (self.view, self.settled, list(self.ready))
         self._on_view(*state)
-        self.kernel.remote.broadcast(("cl_view", *state))
+        self.hosts.say_all(("cl_view", *state))
 
     # Requests and what agents tell each other
 
@@ -529,7 +542,7 @@ class Agent(ClusterHost):
             if host == self.kernel.address:
                 self._on_answer(number, ok, value)
             else:
-                self.kernel.remote.op(host, ("cl_answer", number, ok, value))
+                self.hosts.say(host, ("cl_answer", number, ok, value))
 
         self._call_service(host, service, done, args)
 
@@ -586,7 +599,7 @@ class Agent(ClusterHost):
     def event(self, event: Any) -> None:
         """Tell the subscribers on all hosts of this node."""
         self._on_event(event)
-        self.kernel.remote.broadcast(("cl_event", event))
+        self.hosts.say_all(("cl_event", event))
 
     def notice(self, level: str, text: str) -> None:
         """Write to the log."""

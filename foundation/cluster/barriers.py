@@ -23,9 +23,13 @@ class Barriers:
         self._number = 0
         self._open: dict[int, tuple[dict[str, None], Callable[[], None]]] = {}
 
-    def own_hosts(self, done: Callable[[], None]) -> None:
-        """Call *done* when all hosts of this node have applied what was said so far."""
-        registry_host.install(self._agent.kernel).sync.all(done)
+    def own_hosts(self, done: Callable[[], None], but: str | None = None) -> None:
+        """Call *done* when all hosts of this node have applied what was said so far.
+
+        *but*: the address of a host that need not be waited for, as *done* says something to it.
+        """
+        self._agent.hosts.release()
+        registry_host.install(self._agent.kernel).sync.all(done, skip=but)
 
     def one(self, node: str, done: Callable[[], None]) -> None:
         """Call *done* when *node* has; never when it goes down before."""

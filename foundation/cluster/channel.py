@@ -28,8 +28,8 @@ from typing import NamedTuple
 MAX_ITEMS = 500  # in a packet
 MAX_BYTES = 256 * 1024  # of items in a packet
 WINDOW = 8 * 1024 * 1024  # bytes sent and not acknowledged
-RESEND = 0.3  # seconds until the first repetition; doubles
-RESEND_MAX = 2.0
+RESEND = 0.2  # seconds until the first repetition; doubles
+RESEND_MAX = 0.5  # not more: who does not answer for seconds is no member any more
 ACK_DELAY = 0.02  # seconds an acknowledgement waits for an item to travel with
 ACK_EVERY = 200  # items that are acknowledged at once
 
@@ -53,7 +53,7 @@ class Channel:
     """
 
     __slots__ = (
-        "_ack_at", "_acked", "_arrived", "_backoff", "_early", "_in_flight", "_out",
+        "_ack_at", "_acked", "_arrived", "_backoff", "_due", "_early", "_in_flight", "_out",
         "_resend_at", "_sent", "_unacknowledged", "mine", "theirs",
     )  # fmt: skip
 
@@ -63,6 +63,7 @@ class Channel:
         self._out: deque[bytes] = deque()  # items after number ``_acked``
         self._acked = 0  # so many of ours have arrived
         self._sent = 0  # so many have been sent
+        self._due = 0  # so many are to be sent
         self._in_flight = 0  # bytes of those between
         self._arrived = 0  # so many of theirs have arrived, in order
         self._early: dict[int, bytes] = {}  # and these after a gap
@@ -82,9 +83,15 @@ class Channel:
         times = [t for t in (self._ack_at, self._resend_at) if t is not None]
         return min(times) if times else None
 
-    def send(self, item: bytes) -> None:
-        """Queue *item*; ``poll`` sends it."""
+    def send(self, item: bytes, lazy: bool = False) -> None:
+        """Queue *item*; ``poll`` sends it, a *lazy* one with the next that is not."""
         self._out.append(item)
+        if not lazy:
+            self.release()
+
+    def release(self) -> None:
+        """Lazy items may be sent."""
+        self._due = self._acked + len(self._out)
 
     def begins_anew(self, packet: Packet) -> bool:
         """Whether *packet* is of a later session of the peer: this channel is over.
@@ -141,8 +148,8 @@ class Channel:
             self._backoff = min(RESEND_MAX, 2 * self._backoff)
             self._resend_at = now + self._backoff
             packets.append(self._packet(0, self._sent - self._acked))
-        while self._sent - self._acked < len(self._out) and self._in_flight < WINDOW:
-            packet = self._packet(self._sent - self._acked, len(self._out))
+        while self._sent < self._due and self._in_flight < WINDOW:
+            packet = self._packet(self._sent - self._acked, self._due - self._acked)
             self._sent += len(packet.items)
             self._in_flight += sum(map(len, packet.items))
             packets.append(packet)
@@ -171,7 +178,7 @@ class Channel:
 
     def check(self) -> None:
         """Check what must always hold."""
-        assert 0 <= self._sent - self._acked <= len(self._out)
+        assert self._acked <= self._sent <= self._due <= self._acked + len(self._out)
         flight = [self._out[i] for i in range(self._sent - self._acked)]
         assert self._in_flight == sum(map(len, flight))
         assert (self._resend_at is not None) == (self._sent > self._acked)

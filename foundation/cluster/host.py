@@ -133,7 +133,8 @@ class ClusterHost:
         """A host of this node has come or gone. The agent's end is that of the node."""
         if host == self._agent and not up:
             asked, self._asked = self._asked, {}
-            gone = [NodeDown(m.name, m, "silent") for m in self.view.members if m.name in self.ready]
+            members = [m for m in self.view.members if m.name in self.ready]
+            gone = [NodeDown(m.name, m, "silent") for m in members]
             for node in list(self.view.names):
                 if node != self.node:
                     self._drop_node(node, "noconnection")

@@ -9,8 +9,8 @@ from foundation.cluster.chaos import install_chaos
 from foundation.cluster.describe import install_describe
 from foundation.cluster.host import Binding, ClusterHost
 from foundation.cluster.names import install_names
-from foundation.cluster.registry.host import install_registry
 from foundation.cluster.pubsub.host import install_pubsub
+from foundation.cluster.registry.host import install_registry
 from foundation.cluster.supervisor.install import install_supervisor
 
 if TYPE_CHECKING:

@@ -21,7 +21,6 @@ from foundation.cluster.registry.record import rank_of
 from foundation.cluster.registry.tables import DECLARED, Options, table_of
 from foundation.cluster.slices import GONE, Table
 from foundation.kernel.values import Pid
-from foundation.otp import registry_host
 
 if TYPE_CHECKING:
     from foundation.cluster.agent import Agent
@@ -34,7 +33,6 @@ class RegistryAgent:
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
-        self._sync = registry_host.install(agent.kernel).sync
         self.grants = Grants(agent)
         self.claims = Claims(agent, self._put)
         self._held: dict[Pid, dict[tuple[str, Any], None]] = {}  # (registry, key in the table)
@@ -97,7 +95,7 @@ class RegistryAgent:
 
     def all_hosts(self, done: Callable[[], None]) -> None:
         """Call *done* when all hosts of this node have applied what was said so far."""
-        self._sync.all(done)
+        self._agent.barriers.own_hosts(done)
 
     # Writes
 
@@ -130,7 +128,7 @@ class RegistryAgent:
 
         def answer(outcome: tuple[Any, ...]) -> None:
             if outcome[0] == "ok":
-                self._sync.all(lambda: done(True, outcome), skip=origin)
+                self._agent.barriers.own_hosts(lambda: done(True, outcome), but=origin)
             else:
                 done(True, outcome)
 

@@ -132,7 +132,8 @@ async def terminate_child(supervisor: str, id: Any, *, timeout: float = 10.0) ->
         ChildNotFound: there is none.
         TimeoutError: it has not ended in time; it is wanted no longer all the same.
     """
-    if not await ask_agent("sup_terminate", supervisor, key_of(id), timeout=timeout):
+    args = (supervisor, key_of(id), timeout)
+    if not await ask_agent("sup_terminate", *args, timeout=timeout):
         raise ChildNotFound(id)
 
 
@@ -172,14 +173,19 @@ def count_children(supervisor: str) -> dict[str, int]:
 def whereis_child(supervisor: str, id: Any) -> Pid | None:
     """Return the pid of a child that runs, or None: a local read.
 
-    Of one that runs on every node: that of this node, if there is one.
+    Of one that runs on every node: that of this node, if there is one. None, too, of one that
+    is known here to be dead.
     """
+    kernel = current().kernel
     cluster = cluster_of(current())
     table, key = cluster.table(table_of(supervisor)), key_of(id)
     for node in (cluster.node, *table.nodes()):
         entry = table.of(node).get(key)
         if entry is not None and entry.status == RUNNING:
-            return entry.pid  # type: ignore[no-any-return]
+            pid: Pid = entry.pid
+            here = pid.host == kernel.address
+            if pid in kernel.procs if here else kernel.remote.reachable(pid):
+                return pid
     return None
 
 

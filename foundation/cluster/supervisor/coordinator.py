@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from foundation.cluster.slices import GONE
 from foundation.cluster.supervisor import reconcile
 from foundation.cluster.supervisor.desired import Desired
+from foundation.cluster.supervisor.ids import id_of
 from foundation.cluster.supervisor.placement import Candidates, candidates
 from foundation.cluster.supervisor.reconcile import Action, Case
 from foundation.cluster.supervisor.records import SETTLED, Entry, Record, table_of
@@ -121,7 +122,6 @@ class Coordinator:
             entries.pop(node, None)
             if not entries:
                 del self.observed[key]
-                self.waiters.gone(key)
         else:
             entries[node] = new
             self.desired.saw(key, new.generation)
@@ -135,15 +135,23 @@ class Coordinator:
         settled = self._service.settled
         minority = not self._service.lease_holds()
         for key in dirty:
+            self.waiters.changed(key)
             if settled and self._is_right(key, minority):
                 continue
-            action = reconcile.decide(self.case(key, settled, minority))
-            if action.kind == reconcile.WAIT:
-                self.why[key] = action
-            else:
-                self.why.pop(key, None)
-                if action.kind != reconcile.NOTHING:
-                    self._act(key, action)
+            try:
+                self._look_at(key, settled, minority)
+            except Exception as error:  # must not keep the others from being looked at
+                text = f"child {id_of(key)!r} of {self.name!r} is looked at again: {error!r}"
+                self._agent.notice("error", text)
+
+    def _look_at(self, key: bytes, settled: bool, minority: bool) -> None:
+        action = reconcile.decide(self.case(key, settled, minority))
+        if action.kind == reconcile.WAIT:
+            self.why[key] = action
+            return
+        self.why.pop(key, None)
+        if action.kind != reconcile.NOTHING:
+            self._act(key, action)
 
     def _is_right(self, key: bytes, minority: bool) -> bool:
         """Whether there is evidently nothing to do: most children, most of the time.
@@ -185,6 +193,7 @@ class Coordinator:
             hindered=hindered,
             minority=minority,
             moves_left=self._moves_left(),
+            home_gone=wanted and record is not None and self._service.home_gone(record.home),
         )
 
     def _moves_left(self) -> int:

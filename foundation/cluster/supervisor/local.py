@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from foundation.cluster.supervisor.records import ALIVE, Entry, Version
 from foundation.kernel.values import Pid
+from foundation.otp.restart_window import RestartWindow
 
 RETRY_FIRST, RETRY_MOST = 30.0, 600.0  # seconds that a quarantined child waits
+LOST_HOSTS = (4, 60.0)  # so many worker hosts in so many seconds may die under one child
 
 
 class Local:
@@ -15,12 +17,13 @@ class Local:
         host: the worker host whose runner has it.
         state: exported by its former self, encoded, until a start has succeeded with it.
         failures: how often it was quarantined.
+        lost: the worker hosts that died under it, perhaps by its doing.
         retry_at: when it is tried again.
         offered: it is being offered to another node.
     """
 
     __slots__ = (
-        "failures", "generation", "host", "note", "offered", "pid", "retry_at", "state",
+        "failures", "generation", "host", "lost", "note", "offered", "pid", "retry_at", "state",
         "status", "version",
     )  # fmt: skip
 
@@ -33,6 +36,7 @@ class Local:
         self.host: str | None = None
         self.state: bytes | None = None
         self.failures = 0
+        self.lost = RestartWindow(*LOST_HOSTS)
         self.retry_at = 0.0
         self.offered = False
 

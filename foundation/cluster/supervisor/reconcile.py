@@ -69,6 +69,7 @@ class Case:
         hindered: why a start must wait, or ``""``.
         minority: a child that stops in a minority has to.
         moves_left: how many moves may begin.
+        home_gone: whether the life of the node that a temporary child is bound to is over.
     """
 
     me: str
@@ -81,6 +82,7 @@ class Case:
     hindered: str = ""
     minority: bool = False
     moves_left: int = 1
+    home_gone: bool = False
 
 
 OK = Action(NOTHING)
@@ -132,19 +134,31 @@ def _decide_absent(case: Case) -> Action:
         if case.owner != case.me:
             return OK
         return Action(WAIT, case.hindered) if case.hindered else Action(START, "of every node")
+    if record.home:
+        return _decide_temporary(case, record)
     if case.owner != case.me:
-        gone_with_home = record.home == case.life and case.settled
-        return Action(FORGET, "it has ended") if gone_with_home and not case.others else OK
+        return OK
     if not case.settled:
         return Action(WAIT, "the members do not agree yet")
     if case.others:
         node = min(case.others)
         return Action(WAIT, f"it is {case.others[node].status} on {node!r}")
-    if record.home:
-        return Action(FORGET, "it was temporary, and has ended with its node")
     if case.hindered:
         return Action(WAIT, case.hindered)
     return Action(START, f"this node, {case.me!r}, is its owner and nobody runs it")
+
+
+def _decide_temporary(case: Case, record: Record) -> Action:
+    """Of a temporary child that this node does not run: it is never started again."""
+    if not case.settled or case.others:
+        return OK
+    if record.home == case.life:
+        return Action(FORGET, "it has ended")
+    if case.owner != case.me:
+        return OK
+    if case.home_gone:
+        return Action(FORGET, "it was temporary, and has ended with its node")
+    return Action(WAIT, "it is temporary, and its node may still run it")
 
 
 def _decide_token(case: Case, mine: Entry) -> Action:

@@ -15,7 +15,6 @@ from foundation.cluster.supervisor.records import Record
 from foundation.cluster.supervisor.service import SupervisorService
 
 LOOK = 0.05  # seconds between two looks while draining, and for a record that is not there yet
-LOOKS = 4  # for a record that may be under way
 
 
 class Requests:
@@ -37,24 +36,29 @@ class Requests:
     # Ending
 
     def _serve_terminate(
-        self, origin: str, done: Done, name: str, key: bytes, looks: int = LOOKS
+        self, origin: str, done: Done, name: str, key: bytes, timeout: float
     ) -> None:
-        coordinator = self._service.coordinator(name)
-        keys = self._members(coordinator, key)
-        if not keys:
-            if looks and not (self._service.settled and looks < LOOKS):
-                self._service.later(
-                    LOOK, lambda: self._serve_terminate(origin, done, name, key, looks - 1)
-                )
+        service = self._service
+        coordinator = service.coordinator(name)
+        deadline = service.now() + timeout
+
+        def look(again: bool) -> None:
+            keys = self._members(coordinator, key)
+            if keys:
+                self._terminate(coordinator, keys, done)
+            elif not service.settled and service.now() < deadline:
+                service.later(LOOK, lambda: look(True))
+            elif again:  # its record may be under way
+                service.later(LOOK, lambda: look(False))
             else:
                 done(True, False)
-            return
+
+        look(True)
+
+    def _terminate(self, coordinator: Coordinator, keys: list[bytes], done: Done) -> None:
         waiting = dict.fromkeys(keys)
 
         def one_gone(gone: bytes) -> None:
-            if coordinator.observed.get(gone):
-                coordinator.waiters.when_gone(gone, lambda: one_gone(gone))
-                return
             waiting.pop(gone, None)
             if not waiting:
                 done(True, True)
@@ -66,8 +70,16 @@ class Requests:
         tombstone = coordinator.desired.tombstone(key, self._agent.node)
         if tombstone is None:
             gone(key)
-        else:
-            self._service.replication.write(coordinator.name, key, tombstone, lambda: gone(key))
+            return
+
+        def look() -> None:
+            entries = coordinator.observed.get(key, {})
+            if any(entry.version <= tombstone.version for entry in entries.values()):
+                coordinator.waiters.when_changed(key, look)
+            else:  # what there may be has been started anew
+                gone(key)
+
+        self._service.replication.write(coordinator.name, key, tombstone, look)
 
     def _members(self, coordinator: Coordinator, key: bytes) -> list[bytes]:
         """Return the keys that *key* stands for: itself, or the parts of a partitioned child."""

@@ -16,6 +16,7 @@ from foundation.cluster.supervisor.settings import service_key
 from foundation.runtime.placement import is_worker
 
 TICK = 1.0  # seconds between two looks at everything
+HOME_SECONDS = 60.0  # until the temporary children of a node that went silent are given up
 ADOPT_SECONDS = 5.0  # that children wait for their supervisor to be started again
 RENEWALS = 4  # of a lease in the time that it lasts
 
@@ -39,6 +40,8 @@ class SupervisorService:
         self._held = False
         self._scheduled = False
         self._ends: dict[str, Callable[[], None]] = {}
+        self._born = self.now()
+        self._down: dict[str, float] = {}  # when nodes went silent; 0: they are known to be dead
         self.replication = Replication(agent, self, self._all_dirty)
         agent.serves["sup_report"] = self._serve_report
         agent.serves["sup_take"] = self._serve_take
@@ -71,8 +74,7 @@ class SupervisorService:
 
     def worker_hosts(self) -> list[str]:
         """Return the hosts of this node that may run children."""
-        hosts = list(self.agent.kernel.remote.neighbours)
-        return [host for host in hosts if is_worker(host)] or hosts
+        return [host for host in self.agent.kernel.remote.neighbours if is_worker(host)]
 
     def event(self, event: Any) -> None:
         """Tell the subscribers on all nodes."""
@@ -209,8 +211,21 @@ class SupervisorService:
         self._all_dirty()
 
     def _node_changed(self, node: str, up: bool, reason: str) -> None:
-        if not up and reason == "silent":
+        if up:
+            self._down.pop(node, None)
+        elif reason == "silent":
             self._lease.lost()
+            self._down[node] = self.now()
+        else:
+            self._down[node] = 0.0
+
+    def home_gone(self, home: str) -> bool:
+        """Whether the life *home* of a node (``"name/generation"``) is over."""
+        node, _, generation = home.rpartition("/")
+        member = self.agent.view.member(node)
+        if member is not None:
+            return str(member.generation) != generation
+        return self.now() - self._down.get(node, self._born) >= HOME_SECONDS
 
     def _host_changed(self, host: str, up: bool) -> None:
         for coordinator in self.coordinators.values():

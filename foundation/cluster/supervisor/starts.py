@@ -104,7 +104,7 @@ class Starts:
         if not service.settled or not owned or not service.worker_hosts():
             done(True, MOVED)
         elif key in coordinator.observed:  # a former one is still ending
-            coordinator.waiters.when_gone(
+            coordinator.waiters.when_changed(
                 key, lambda: self._serve_start_at(origin, done, name, key, request)
             )
         elif record.on_minority == "stop" and service.hindered(not record.every_node):

@@ -1,4 +1,4 @@
-"""Who waits for a child: to have started, or to be gone."""
+"""Who waits for a child: to have started, or to change."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ class Waiters:
 
     def __init__(self) -> None:
         self._start: dict[bytes, list[Callable[[Outcome], None]]] = {}
-        self._gone: dict[bytes, list[Callable[[], None]]] = {}
+        self._change: dict[bytes, list[Callable[[], None]]] = {}
 
     def when_started(self, key: bytes, told: Callable[[Outcome], None]) -> None:
         """Tell when the start of *key* has succeeded or failed."""
         self._start.setdefault(key, []).append(told)
 
-    def when_gone(self, key: bytes, told: Callable[[], None]) -> None:
-        """Tell when no node has anything of *key*."""
-        self._gone.setdefault(key, []).append(told)
+    def when_changed(self, key: bytes, told: Callable[[], None]) -> None:
+        """Tell when what some node has of *key* has changed."""
+        self._change.setdefault(key, []).append(told)
 
     def starting(self, key: bytes) -> bool:
         """Whether somebody waits for the start of *key*."""
@@ -49,11 +49,11 @@ class Waiters:
             told(outcome)
         return bool(waiting)
 
-    def gone(self, key: bytes) -> None:
-        """No node has anything of *key*."""
-        for told in self._gone.pop(key, ()):
+    def changed(self, key: bytes) -> None:
+        """What some node has of *key* has changed."""
+        for told in self._change.pop(key, ()):
             told()
 
     def pending(self) -> int:
         """Return how many keys are waited for."""
-        return len(self._start) + len(self._gone)
+        return len(self._start) + len(self._change)

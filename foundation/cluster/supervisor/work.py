@@ -280,8 +280,16 @@ class Work:
                 self.remove(key)
                 self.forget(key)
             else:
-                self._rest(key, local, HOLDING, "its worker host has died")
+                self._host_lost(key, local)
         self._load.pop(host, None)
+
+    def _host_lost(self, key: bytes, local: Local) -> None:
+        why = "its worker host has died"
+        local.lost = local.lost.record(self._service.now())
+        if local.lost.exceeded:  # it may be what kills them
+            self._on_exceeded(key, local, f"{why} too often")
+        else:
+            self._rest(key, local, HOLDING, why)
 
     def lease_until(self, until: float) -> None:
         """Tell the runners of leased children how long these may run."""

@@ -10,7 +10,11 @@ from typing import Any
 
 from foundation.cluster import node, pubsub, registry, supervisor
 from foundation.cluster.pubsub import Tracker
-from foundation.cluster.registry import DistributedRegistry, NameConflict
+from foundation.cluster.registry import (
+    DistributedRegistry,
+    NameConflict,
+    UnknownDistributedRegistry,
+)
 from foundation.cluster.supervisor import DistributedSupervisor
 from foundation.otp import (
     AlreadyRegistered,
@@ -125,7 +129,7 @@ class Ledger(GenServer):
 
     def handle_call(self, request: str, caller: Any) -> str:
         with self.path.open("a") as file:
-            file.write(request + "\n")
+            file.write(f"{request} {time.monotonic():.4f} {me()}\n")
         return node()
 
 
@@ -158,7 +162,7 @@ async def scribe(label: str, folder: str) -> None:
     ledger = DistributedRegistry.via(NAMES, "ledger")
     files = {
         what: (Path(folder) / f"{what}-{label}").open("a", buffering=1)
-        for what in ("asking", "acknowledged", "unsure")
+        for what in ("asking", "acknowledged", "unsure", "retries")
     }
     number = 0
     while True:
@@ -174,6 +178,9 @@ async def scribe(label: str, folder: str) -> None:
                 if not error.definite:
                     files["unsure"].write(request + "\n")
                     break
+                files["retries"].write(f"{request} {time.monotonic():.4f} {error!r}\n")
+            except UnknownDistributedRegistry:
+                pass  # that of this node is being started
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.02)
 

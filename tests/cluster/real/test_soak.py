@@ -195,25 +195,29 @@ class Chaos:
                 late.append((id, one, other))
         assert late == []
         assert tokens_rise(self.folder)
-        written = Counter((self.folder / "ledger").read_text().split())
-        acknowledged = [
-            request
-            for path in self.folder.glob("acknowledged-*")
-            for request in path.read_text().split()
-        ]
-        unsure = [p for path in self.folder.glob("unsure-*") for p in path.read_text().split()]
+        acknowledged, unsure = self.words("acknowledged"), self.words("unsure")
+        lines = (self.folder / "ledger").read_text().splitlines()
+        written = Counter(line.split()[0] for line in lines)
+        asked = set(self.words("asking"))
         print(f"{len(acknowledged)} increments, {len(unsure)} unsure")
-        assert [request for request, count in written.items() if count > 1] == []
+        twice = [request for request, count in written.items() if count > 1]
+        assert twice == [], self.story(twice)
         assert [request for request in acknowledged if request not in written] == []
-        assert set(written) <= {*acknowledged, *unsure, *self.last_words()}
+        assert set(written) <= asked
 
-    def last_words(self) -> set[str]:
-        """Return the requests that clients were making when they were killed."""
-        return {
-            request
-            for path in self.folder.glob("asking-*")
-            for request in path.read_text().split()[-1:]
-        }
+    def words(self, what: str) -> list[str]:
+        """Return the requests in the files of the clients."""
+        paths = self.folder.glob(f"{what}-*")
+        return [word for path in paths for word in path.read_text().split()]
+
+    def story(self, requests: list[str]) -> list[str]:
+        """Return all lines about some requests."""
+        return [
+            f"{path.name}: {line}"
+            for path in (self.folder / "ledger", *self.folder.glob("retries-*"))
+            for line in path.read_text().splitlines()
+            if line.split()[0] in requests
+        ]
 
 
 @pytest.mark.parametrize("seed", [int(SEED)] if SEED else range(3))

@@ -105,7 +105,7 @@ def test_races_during_joins_crashes_and_loss(seed: int) -> None:
             for holder in oracle.holders:
                 holder.tell("stop")
         c.until(lambda: all(_answered(h) for h in oracle.holders))
-        assert not [h for h in oracle.holders if h.failed]
+        assert not [(h, str(h.failed)) for h in oracle.holders if h.failed]
         settle(c)
         oracle.check()
         oracle.quiet()

@@ -129,15 +129,18 @@ class Jobs:
         self.cluster.run(node, body)
 
     def which(self, node: str) -> dict[Any, Any]:
-        """Return the children by id, as seen on *node*."""
+        """Return the children by id, as seen on *node*, whose hosts hear of them a little late."""
+        self.cluster.advance(0.005)
         return {s.id: s for s in self.cluster.run(node, lambda: which_children("jobs"))}
 
     def counts(self, node: str) -> dict[str, int]:
         """Return ``count_children``."""
+        self.cluster.advance(0.005)
         return self.cluster.run(node, lambda: count_children("jobs"))  # type: ignore[no-any-return]
 
     def whereis(self, node: str, id: Any) -> Any:
         """Return the pid of a child."""
+        self.cluster.advance(0.005)
         return self.cluster.run(node, lambda: whereis_child("jobs", id))
 
 

@@ -16,6 +16,7 @@ from foundation.cluster.supervisor import (
     generation,
     start_child,
     terminate_child,
+    whereis_child,
     which_children,
 )
 from foundation.cluster.supervisor.ids import key_of
@@ -145,13 +146,55 @@ def test_start_functions_supervisors_and_dedicated_hosts(seed: int) -> None:
         assert {id: s.status for id, s in states.items()} == dict.fromkeys(states, "running")
         for id in ("f", "tree", "dedicated"):
             cluster.run("a", lambda id=id: terminate_child("jobs", id))
-        assert jobs.which("c") == {}
+        cluster.until(lambda: jobs.which("c") == {}, 1)  # it was awaited at a
         assert problems(cluster, "jobs") == []
 
 
 def problems_but_dedicated(cluster: ClusterSimulation) -> list[str]:
     """Start functions know nothing of what their processes are for."""
     return [p for p in problems(cluster, "jobs") if not p.startswith("'f' runs on [],")]
+
+
+def test_a_child_that_kills_its_hosts_is_quarantined() -> None:
+    with ClusterSimulation(10, nodes=2, workers=3) as cluster:
+        jobs = Jobs(cluster)
+        jobs.form()
+        jobs.start("a", Worker, id="poison")
+        for _ in range(5):
+            node, host = jobs.which(other(jobs))["poison"].pid.host.split("/")
+            cluster.nodes[node].crash_host(host)
+            cluster.advance(0.5)
+        state = jobs.which(other(jobs))["poison"]
+        assert (state.status, state.reason) == (
+            "quarantined",
+            "its worker host has died too often",
+        )
+
+
+def other(jobs: Jobs) -> str:
+    return "b" if any(s.node == "a" for s in jobs.which("b").values()) else "a"
+
+
+def test_only_nodes_that_run_the_supervisor_have_children() -> None:
+    with ClusterSimulation(11, nodes=3) as cluster:
+        jobs = Jobs(cluster)
+        cluster.form()
+        for name in "ab":
+            jobs.run_application(name)
+        cluster.until(lambda: jobs.registered() == ["a", "b"] and cluster.agreed())
+        jobs.start_many("c", 20)
+        assert {state.node for state in jobs.which("c").values()} == {"a", "b"}
+        assert cluster.run("c", lambda: whereis_child("jobs", ("w", 1))) is not None
+        check_exactly_once(cluster, "jobs")
+        cluster.crash("a")
+        cluster.until(cluster.agreed)
+        assert cluster.run("c", lambda: whereis_child("jobs", ("w", 1))) is None or jobs.which("c")
+        cluster.crash("b")
+        cluster.until(cluster.agreed)
+        with pytest.raises(StartError, match="no node runs"):
+            jobs.start("c", Worker)
+        jobs.restart("a")  # what was wanted is known to c, and runs again
+        cluster.until(lambda: jobs.counts("c") == {"children": 20, "running": 20}, 10)
 
 
 def test_ignore_is_no_error_and_keeps_nothing() -> None:

@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from foundation.cluster.supervisor import start_child
 from foundation.cluster.timing import LAN, Timing
 from foundation.testing.cluster_network import Faults
 from foundation.testing.cluster_sim import ClusterSimulation
@@ -17,7 +18,7 @@ from tests.cluster.supervisor.invariants import (
     problems,
     service_of,
 )
-from tests.cluster.supervisor.supkit import Jobs, config
+from tests.cluster.supervisor.supkit import Jobs, Worker, config
 
 FIRST = int(os.environ.get("FIRST_SEED", "0"))
 SEEDS = range(FIRST, FIRST + int(os.environ.get("SEEDS", "12")))
@@ -80,7 +81,7 @@ def test_a_split_keeps_or_stops(seed: int) -> None:
         jobs.form()
         jobs.start_many("a", 10)
         for number in range(10):
-            jobs.start("a", _worker(), id=("s", number), on_minority="stop")
+            jobs.start("a", Worker, id=("s", number), on_minority="stop")
         cluster.isolate(["a"])
         cluster.advance(8)
         by_id = {key: [node for node, _ in found] for key, found in copies(cluster, "jobs").items()}
@@ -92,20 +93,11 @@ def test_a_split_keeps_or_stops(seed: int) -> None:
         cluster.until(lambda: cluster.agreed() and not problems(cluster, "jobs"), 30)
 
 
-def _worker() -> type:
-    from tests.cluster.supervisor.supkit import Worker
-
-    return Worker
-
-
 @pytest.mark.parametrize("seed", range(6))
 def test_nothing_that_was_answered_is_lost_by_one_death(seed: int) -> None:
     with ClusterSimulation(seed, nodes=3, workers=1) as cluster:
         jobs = Jobs(cluster)
         jobs.form()
-        from foundation.cluster.supervisor import start_child
-        from tests.cluster.supervisor.supkit import Worker
-
         answered: list[int] = []
 
         async def start() -> None:
@@ -113,7 +105,7 @@ def test_nothing_that_was_answered_is_lost_by_one_death(seed: int) -> None:
                 await start_child("jobs", Worker, id=number)
                 answered.append(number)
 
-        body = cluster.spawn("a", start)
+        cluster.spawn("a", start)
         cluster.advance(cluster.random.uniform(0.01, 0.4))
         cluster.crash(cluster.random.choice("bc"))
         cluster.advance(3)
@@ -123,5 +115,26 @@ def test_nothing_that_was_answered_is_lost_by_one_death(seed: int) -> None:
         cluster.advance(1)
         left = next(node.name for node in cluster.live())
         running = jobs.which(left)
-        assert body.ended or not [n for n in answered if n not in running]
         assert not [n for n in answered if n not in running]
+
+
+def test_a_short_split_does_not_end_temporary_children() -> None:
+    with ClusterSimulation(3, nodes=3) as cluster:
+        jobs = Jobs(cluster)
+        jobs.form()
+        for number in range(9):
+            jobs.start("a", Worker.spec(restart="temporary"), id=number)
+        before = jobs.which("a")
+        assert {state.node for state in before.values()} == {"a", "b", "c"}
+        cluster.isolate(["b"])
+        cluster.advance(20)
+        cluster.network.heal()
+        cluster.until(cluster.agreed, 30)
+        cluster.advance(2)
+        assert jobs.which("a") == before
+        cluster.crash("b", refused=False)
+        cluster.advance(100)
+        assert sorted(jobs.which("a")) == sorted(i for i, s in before.items() if s.node != "b")
+        assert len(service_of(cluster.nodes["a"]).coordinator("jobs").desired) == len(
+            jobs.which("a")
+        )

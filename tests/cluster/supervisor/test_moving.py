@@ -10,7 +10,7 @@ import pytest
 from foundation.cluster.supervisor import drain, generation, start_child, undrain, whereis_child
 from foundation.otp import GenServer, Supervisor, call, trap_exit
 from foundation.testing.cluster_sim import ClusterSimulation
-from tests.cluster.supervisor.invariants import check_never_twice, problems
+from tests.cluster.supervisor.invariants import check_never_twice, problems, service_of
 from tests.cluster.supervisor.supkit import Jobs, Plain, Worker, application, config
 
 
@@ -220,9 +220,9 @@ def test_moves_are_budgeted() -> None:
         cluster.start("b")
         jobs.run_application("b")
         most = 0
-        for _ in range(400):
-            cluster.advance(0.005)
-            statuses = [s.status for s in jobs.which("a").values()]
-            most = max(most, statuses.count("leaving") + statuses.count("moving"))
+        work = service_of(cluster.nodes["a"]).coordinator("jobs").work
+        for _ in range(3000):
+            cluster.advance(0.0003)
+            most = max(most, len(work.moving))
         cluster.until(lambda: not problems(cluster, "jobs"), 10)
         assert 0 < most <= 2

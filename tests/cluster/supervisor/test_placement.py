@@ -71,6 +71,7 @@ def test_a_new_node_gets_its_share_with_state(seed: int) -> None:
         cluster.run("a", count_up)
         jobs.restart("c")
         cluster.until(lambda: "c" in jobs.registered() and not problems(cluster, "jobs"), 10)
+        cluster.until(lambda: jobs.counts("b") == {"children": 30, "running": 30})
         states = jobs.which("b")
         assert any(state.node == "c" for state in states.values())
         for number in range(30):
