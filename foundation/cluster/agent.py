@@ -22,18 +22,19 @@ Invariants:
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from foundation.cluster.barriers import Barriers
 from foundation.cluster.channel import Channel, Packet
+from foundation.cluster.epochs import Epochs
 from foundation.cluster.host import HOSTS, SERVICES, Binding, ClusterHost, Done
 from foundation.cluster.membership.records import Record
 from foundation.cluster.membership.swim import Swim
 from foundation.cluster.own_hosts import LAZY, OwnHosts
 from foundation.cluster.peers import AgentPeer
+from foundation.cluster.questions import Questions
 from foundation.cluster.slices import GONE
 from foundation.cluster.values import Member, NodeDown, NodeUp, ViewChanged, labels_of
 from foundation.errors import CodecError
@@ -112,11 +113,9 @@ class Agent(ClusterHost):
         self.on_epoch: list[Callable[[int], None]] = []
         self.on_own_host: list[Callable[[str, bool], None]] = []
         self.on_unreachable: list[Callable[[str], None]] = []
-        self.epoch = 0
-        self._marks = 0  # how many epochs this node has marked
+        self.epochs = Epochs(self)
+        self.questions = Questions(self)
         self.barriers = Barriers(self)
-        self._questions: dict[int, tuple[str, Done]] = {}
-        self._question = 0
         self._session = 0
         self._dirty: dict[str, None] = {}
         self._flushing = False
@@ -126,10 +125,15 @@ class Agent(ClusterHost):
         self._timer_at = 0.0
         self._left = False
         self.tables[SERVICES].listeners.append(self._service_entry)
-        kernel.remote.handlers["cl_ask"] = self._on_ask
+        kernel.remote.handlers["cl_ask"] = self._serve
         self.put(HOSTS, kernel.address, (kernel.incarnation, me))
         for address in kernel.remote.neighbours:
             self._own_host(address, True)
+
+    @property
+    def epoch(self) -> int:
+        """What placement depends on now, as a number."""
+        return self.epochs.epoch
 
     # Time and wire
 
@@ -306,18 +310,19 @@ class Agent(ClusterHost):
         """Say all there is to say, in a new session; what is known of the peer stays meanwhile."""
         self._session += 1
         peer.restart(Channel(self._session, theirs))
-        self._fail_questions(name)
+        self.questions.without(name)
         for table in self.tables:
             entries = list(table.of(self.node).items())
             for start in range(0, len(entries), SLICE):
-                self._say(name, ("slice", table.name, entries[start : start + SLICE]))
-        self._say(name, ("end",))
-        self._say_mark(name, peer)
+                self.say(name, ("slice", table.name, entries[start : start + SLICE]))
+        self.say(name, ("end",))
+        self.epochs.say_mark(name, peer)
         self.barriers.again(name)
         self.barriers.one(name, lambda: self._heard_us(name, peer))
-        self._unsettle()
+        self.epochs.unsettle()
 
-    def _say(self, name: str, item: tuple[Any, ...]) -> None:
+    def say(self, name: str, item: tuple[Any, ...]) -> None:
+        """Say *item* to the agent of the member *name*."""
         self.peers[name].channel.send(dumps(item))
         self._dirty[name] = None
         self._flush_soon()
@@ -386,7 +391,7 @@ class Agent(ClusterHost):
             self.hosts.say_lazily(("cl_unset", table, name, key))
 
     def _service_entry(self, node: str, key: Any, new: Any, old: Any) -> None:
-        self._new_epoch()
+        self.epochs.look()
 
     # Hosts of this node
 
@@ -439,24 +444,18 @@ class Agent(ClusterHost):
         self.ready.pop(record.name, None)
         self.hosts.say_all(("cl_down", record.name, reason))
         self._drop_node(record.name, reason)
-        self._fail_questions(record.name)
+        self.questions.without(record.name)
         for told in self.on_unreachable:
             told(peer.record.address)
         self._new_view()
         if peer.ready:
             self.event(NodeDown(record.name, _member(peer.record), reason))
 
-    def _fail_questions(self, name: str) -> None:
-        for number, (node, done) in list(self._questions.items()):
-            if node == name:
-                del self._questions[number]
-                done(False, "noconnection")
-
     def _new_view(self) -> None:
         view = self.swim.view()
         if view != self.view:
             self._on_view(view, False, list(self.ready))
-            self._new_epoch()
+            self.epochs.look()
             self.event(ViewChanged(view))
 
     def _heard_us(self, name: str, peer: AgentPeer) -> None:
@@ -476,120 +475,29 @@ class Agent(ClusterHost):
             for told in self.on_node:
                 told(name, True, "up")
             self.event(NodeUp(name, _member(peer.record)))
-        self._look_if_settled()
+        self.epochs.look_if_settled()
 
-    # Epochs
-
-    def _new_epoch(self) -> None:
-        members = [(m.name, m.generation, m.labels, m.draining) for m in self.view.members]
-        services = sorted(self.tables[SERVICES].items(), key=lambda item: (item[0], item[1]))
-        text = repr((members, services)).encode()
-        epoch = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
-        if epoch != self.epoch:
-            self.epoch = epoch
-            for told in self.on_epoch:
-                told(epoch)
-            self._marks += 1
-            for name, peer in self.peers.items():
-                self._say_mark(name, peer)
-            self._unsettle()
-
-    def _say_mark(self, name: str, peer: AgentPeer) -> None:
-        self._say(name, ("mark", self.epoch, self._marks, peer.marks))
-
-    def _unsettle(self) -> None:
-        self.settled = False
-        self._look_if_settled()
-        if not self.settled:
-            self._show_view()
-
-    def _on_mark(
-        self, name: str, peer: AgentPeer, epoch: int, marks: int, seen: int
-    ) -> None:
-        peer.mark, peer.seen = epoch, seen
-        if marks > peer.marks:  # tell it that it is heard: it may wait for that (A2)
-            peer.marks = marks
-            self._say_mark(name, peer)
-        if epoch != self.epoch and self.settled:
-            self._unsettle()  # it decides by another one from now on (A2)
-        else:
-            self._look_if_settled()
-
-    def _look_if_settled(self) -> None:
-        if self.settled or len(self.view) != len(self.peers) + 1:
-            return
-        mine = (self.epoch, self._marks)
-        if all((p.mark, p.seen) == mine and p.ready for p in self.peers.values()):
-            self.settled = True
-            self._show_view()
-            for told in self.on_settled:
-                told()
-
-    def _show_view(self) -> None:
+    def show_view(self) -> None:
+        """Tell all hosts of this node who is there and whether all agree."""
         state = (self.view, self.settled, list(self.ready))
         self._on_view(*state)
         self.hosts.say_all(("cl_view", *state))
 
     # Requests and what agents tell each other
 
-    def _on_ask(self, host: str, number: int, service: str, args: Any) -> None:
-        self._serve(host, number, service, args)
-
     def _serve(self, host: str, number: int, service: str, args: Any) -> None:
-        def done(ok: bool, value: Any) -> None:
-            if not number:
-                return
-            if host == self.kernel.address:
-                self._on_answer(number, ok, value)
-            else:
-                self.hosts.say(host, ("cl_answer", number, ok, value))
-
-        self._call_service(host, service, done, args)
-
-    def _call_service(self, origin: str, service: str, done: Done, args: Any) -> None:
-        serve = self.serves.get(service)
-        if serve is None:
-            done(False, f"this node's cluster has no service {service!r}")
-            return
-        try:
-            serve(origin, done, *args)
-        except Exception as error:
-            self.notice("error", f"{service!r} of {origin} failed: {error!r}")
-            done(False, repr(error))
+        self.questions.serve_host(host, number, service, args)
 
     def ask(self, node: str, service: str, args: tuple[Any, ...], done: Done) -> None:
         """Have the agent of *node* serve a request; *done* gets the outcome, always."""
-        if node == self.node:
-            self._call_service(self.node, service, done, args)
-        elif node not in self.peers:
-            done(False, "noconnection")
-        else:
-            self._question += 1
-            self._questions[self._question] = (node, done)
-            self._say(node, ("ask", self._question, service, args))
-
-    def _on_question(
-        self, name: str, peer: AgentPeer, number: int, service: str, args: Any
-    ) -> None:
-        channel = peer.channel
-
-        def done(ok: bool, value: Any) -> None:
-            if self.peers.get(name) is peer and peer.channel is channel:
-                self._say(name, ("answer", number, ok, value))
-
-        self._call_service(name, service, done, args)
-
-    def _on_reply(self, name: str, peer: AgentPeer, number: int, ok: bool, value: Any) -> None:
-        _, done = self._questions.pop(number, (name, None))
-        if done is not None:
-            done(ok, value)
+        self.questions.ask(node, service, args, done)
 
     def tell(self, node: str, service: str, *args: Any) -> None:
         """Have the agent of *node* hear something, in order; dropped when it is down."""
         if node == self.node:
             self.hears[service](node, *args)
         elif node in self.peers:
-            self._say(node, ("tell", service, args))
+            self.say(node, ("tell", service, args))
 
     def _on_tell(self, name: str, peer: AgentPeer, service: str, args: Any) -> None:
         self.hears[service](name, *args)
@@ -617,9 +525,9 @@ class Agent(ClusterHost):
         "end": _on_end,
         "set": _set_copy,
         "unset": _unset_copy,
-        "mark": _on_mark,
-        "ask": _on_question,
-        "answer": _on_reply,
+        "mark": lambda self, name, peer, *mark: self.epochs.heard_mark(name, peer, *mark),
+        "ask": lambda self, name, peer, *ask: self.questions.asked(name, peer, *ask),
+        "answer": lambda self, name, peer, *answer: self.questions.answered(*answer),
         "tell": _on_tell,
         "sync": lambda self, name, peer, number: self.barriers.asked(name, number),
         "synced": lambda self, name, peer, number: self.barriers.answered(name, number),

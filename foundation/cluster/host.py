@@ -90,7 +90,7 @@ class ClusterHost:
         handlers["cl_view"] = lambda host, *state: self._on_view(*state)
         handlers["cl_down"] = lambda host, node, reason: self._drop_node(node, reason)
         handlers["cl_event"] = lambda host, event: self._on_event(event)
-        handlers["cl_answer"] = lambda host, *answer: self._on_answer(*answer)
+        handlers["cl_answer"] = lambda host, *answer: self.answer(*answer)
         kernel.remote.on_host.append(self._own_host)
 
     # What the agent says
@@ -185,7 +185,8 @@ class ClusterHost:
     def _serve(self, host: str, number: int, service: str, args: tuple[Any, ...]) -> None:
         raise NotImplementedError  # only the agent serves
 
-    def _on_answer(self, number: int, ok: bool, value: Any) -> None:
+    def answer(self, number: int, ok: bool, value: Any) -> None:
+        """The agent has answered a request."""
         done = self._asked.pop(number, None)
         if done is not None:
             done(ok, value)

@@ -274,7 +274,7 @@ class World:
         for node in self.cluster.live():
             agent = node.agent
             # Leases are asked for all the time, but answered at once.
-            self.cluster.until(lambda a=agent: not a._questions, 2, step=0.003)  # type: ignore[misc]
+            self.cluster.until(lambda a=agent: not len(a.questions), 2, step=0.003)  # type: ignore[misc]
             assert not agent.barriers._open, agent.barriers._open
             for peer in agent.peers.values():
                 peer.channel.check()

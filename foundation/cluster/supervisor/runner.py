@@ -25,6 +25,7 @@ from typing import Any
 from foundation.cluster.supervisor.packing import Unpacker
 from foundation.cluster.supervisor.runner_child import (
     ENDING,
+    PATIENCE,
     RUNNING,
     STARTING,
     Attempt,
@@ -44,6 +45,7 @@ from foundation.otp.supervision import RESTART, after_exit
 from foundation.otp.supervisor_process import pid_of
 from foundation.otp.sys_requests import SysFailed, SysRequest
 
+NAME_SECONDS = 0.1  # between attempts while a child's name is held by its former self
 EXPORT_SECONDS = 5.0  # an export may take, when the spec sets no limit
 
 
@@ -131,10 +133,6 @@ class Runner:
         for child in [c for c in self._children.values() if c.leased]:
             self._kill(child)  # U2
 
-    def _on_close(self) -> None:
-        for child in list(self._children.values()):
-            self._kill(child)
-
     # Starting
 
     def _launch(self, child: RunnerChild) -> None:
@@ -165,7 +163,7 @@ class Runner:
                 self._report("gone", child.key, child.generation, None)
             return
         self._by_pid[child.pid] = child
-        child.stage, child.first = RUNNING, False
+        child.stage, child.first, child.patience = RUNNING, False, PATIENCE
         self._report("started", child.key, child.generation, child.pid)
 
     def _start_failed(self, child: RunnerChild, reason: Any) -> None:
@@ -173,6 +171,10 @@ class Runner:
             self._forget(child)
             text = _text(reason)
             self._report("failed", child.key, child.generation, pack_reason(reason), text)
+            return
+        if _is_taken(reason) and child.patience:
+            child.patience -= 1
+            child.timer = self._later(NAME_SECONDS, lambda: self._launch(child))
             return
         self._tell_log("start_error", child, reason)
         self._again(child, reason)
@@ -308,6 +310,11 @@ class Runner:
         self._kernel.driver.report(
             SupervisorReport(self._name, context, reason, repr(child.spec.id), child.pid)
         )
+
+
+def _is_taken(reason: Any) -> bool:
+    """Whether a start failed since its name is held, as it is until all know of a death."""
+    return isinstance(reason, (tuple, list)) and reason[:1] == ("already_started",)
 
 
 def _text(reason: Any) -> str:

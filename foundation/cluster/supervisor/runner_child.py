@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from foundation.cluster.supervisor.runner import Runner
 
 STARTING, RUNNING, ENDING = "starting", "running", "ending"
+PATIENCE = 50  # attempts to get a name that is held
 
 
 class RunnerChild:
@@ -23,13 +24,14 @@ class RunnerChild:
     Attributes:
         first: somebody waits for this start, and is told when it fails.
         leased: it must end when the lease of this node does.
+        patience: so many more attempts to get its name.
         export: its state is asked for when it ends.
         state: what it is to import, or has exported, encoded.
     """
 
     __slots__ = (
-        "attempt", "export", "first", "generation", "key", "leased", "pid", "spec", "stage",
-        "state", "timer", "window",
+        "attempt", "export", "first", "generation", "key", "leased", "patience", "pid", "spec",
+        "stage", "state", "timer", "window",
     )  # fmt: skip
 
     def __init__(
@@ -46,6 +48,7 @@ class RunnerChild:
         self.first = False
         self.leased = False
         self.export = False
+        self.patience = PATIENCE
         self.state: bytes | None = None
 
     def cancel_timer(self) -> None:

@@ -7,8 +7,16 @@ from typing import Any
 
 import pytest
 
-from foundation.cluster.supervisor import drain, generation, start_child, undrain, whereis_child
-from foundation.otp import GenServer, Supervisor, call, trap_exit
+from foundation.cluster.registry import DistributedRegistry
+from foundation.cluster.supervisor import (
+    DistributedSupervisor,
+    drain,
+    generation,
+    start_child,
+    undrain,
+    whereis_child,
+)
+from foundation.otp import GenServer, Supervisor, call, receive, trap_exit
 from foundation.testing.cluster_sim import ClusterSimulation
 from tests.cluster.supervisor.invariants import check_never_twice, problems, service_of
 from tests.cluster.supervisor.supkit import Jobs, Plain, Worker, application, config
@@ -172,6 +180,48 @@ def test_children_survive_the_host_of_the_application() -> None:
         cluster.nodes["b"].crash_host("w1")  # and when nobody starts it again
         cluster.until(lambda: jobs.registered() == ["a"], 10)
         cluster.until(lambda: not problems(cluster, "jobs"), 10)
+
+
+async def application_with_names() -> None:
+    await Supervisor.start_link(
+        [
+            DistributedRegistry.spec(name="names", keys="unique"),
+            DistributedSupervisor.spec(name="jobs"),
+        ]
+    )
+    await receive()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_children_keep_their_names_in_the_distributed_registry(seed: int) -> None:
+    with ClusterSimulation(seed, nodes=3, workers=2) as cluster:
+        jobs = Jobs(cluster)
+        cluster.form()
+        for name in "abc":
+            cluster.spawn(name, application_with_names)
+        cluster.until(lambda: jobs.registered() == ["a", "b", "c"])
+        cluster.until(cluster.agreed)
+
+        async def start() -> None:
+            for number in range(12):
+                name = DistributedRegistry.via("names", number)
+                await start_child("jobs", Counter.spec(name=name), id=number)
+
+        async def count() -> list[int]:
+            names = [DistributedRegistry.via("names", number) for number in range(12)]
+            return [await call(name, "count") for name in names]
+
+        cluster.run("a", start)
+        assert cluster.run("b", count) == [1] * 12
+        assert cluster.run("a", lambda: drain("b")) == []
+        cluster.until(lambda: not problems(cluster, "jobs"), 5)
+        cluster.advance(1)
+        assert cluster.run("b", count) == [2] * 12
+        cluster.crash("c")
+        cluster.until(lambda: not problems(cluster, "jobs") and cluster.agreed(), 5)
+        cluster.advance(1)
+        assert jobs.counts("a") == {"children": 12, "running": 12}
+        cluster.run("b", count)
 
 
 @pytest.mark.parametrize("cls", [BadExport, BadImport, Plain, Stubborn])
