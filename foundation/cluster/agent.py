@@ -27,14 +27,14 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from foundation.cluster.barriers import Barriers
-from foundation.cluster.channel import Channel, Packet
 from foundation.cluster.epochs import Epochs
 from foundation.cluster.host import HOSTS, SERVICES, Binding, ClusterHost, Done
 from foundation.cluster.membership.records import Record
 from foundation.cluster.membership.swim import Swim
-from foundation.cluster.own_hosts import LAZY, OwnHosts
+from foundation.cluster.own_hosts import OwnHosts
 from foundation.cluster.peers import AgentPeer
 from foundation.cluster.questions import Questions
+from foundation.cluster.sessions import Sessions
 from foundation.cluster.slices import GONE
 from foundation.cluster.values import Member, NodeDown, NodeUp, ViewChanged, labels_of
 from foundation.errors import CodecError
@@ -116,10 +116,8 @@ class Agent(ClusterHost):
         self.epochs = Epochs(self)
         self.questions = Questions(self)
         self.barriers = Barriers(self)
-        self._session = 0
-        self._dirty: dict[str, None] = {}
+        self.sessions = Sessions(self)
         self._flushing = False
-        self._lazy = False
         self.hosts = OwnHosts(kernel)
         self._timer: Any = None
         self._timer_at = 0.0
@@ -160,7 +158,7 @@ class Agent(ClusterHost):
         kind = labels_of(labels) if labels is not None else None
         self.swim.update(now, labels=kind, draining=draining)
         self._new_view()
-        self._flush_soon()
+        self.flush_soon()
 
     def leave(self) -> None:
         """Tell all others that this node leaves; nothing is heard or said afterwards."""
@@ -187,10 +185,7 @@ class Agent(ClusterHost):
             return
         if now >= self.swim.next_wake:
             self.swim.tick(now)
-        for name, peer in self.peers.items():
-            wake = peer.channel.next_wake
-            if wake is not None and wake <= now:
-                self._dirty[name] = None
+        self.sessions.tick(now)
         self._after()
 
     def _after(self) -> None:
@@ -200,7 +195,7 @@ class Agent(ClusterHost):
             for event in events:
                 self._swim_event(*event)
         self._send_swim()
-        self._flush()
+        self.sessions.flush()
         self._set_timer()
 
     def _send_swim(self) -> None:
@@ -209,8 +204,7 @@ class Agent(ClusterHost):
             self.wire.send(address, dumps(message))
 
     def _set_timer(self) -> None:
-        wakes = [w for p in self.peers.values() if (w := p.channel.next_wake) is not None]
-        at = min([self.swim.next_wake, *wakes])
+        at = min(self.swim.next_wake, self.sessions.next_wake)
         if self._timer is not None:
             if self._timer_at <= at:
                 return
@@ -219,7 +213,8 @@ class Agent(ClusterHost):
         self._timer_at = at
         self._timer = self.kernel.driver.call_later(max(0.0, at - now), self._tick)
 
-    def _flush_soon(self) -> None:
+    def flush_soon(self) -> None:
+        """Send what has gathered, in the next turn of the loop."""
         if not self._flushing:
             self._flushing = True
             self.kernel.driver.call_soon(self._flush_now)
@@ -229,25 +224,6 @@ class Agent(ClusterHost):
         if not self._left and not self.kernel.closed:
             self._after()
             self.kernel.wake()
-
-    def _flush(self) -> None:
-        now = self.kernel.driver.now()
-        while self._dirty:
-            dirty, self._dirty = self._dirty, {}
-            for name in dirty:
-                peer = self.peers.get(name)
-                if peer is not None:
-                    for packet in peer.channel.poll(now):
-                        self._transmit(name, peer, packet)
-
-    def _transmit(self, name: str, peer: AgentPeer, packet: Packet) -> None:
-        record = peer.record
-        head = ("ch", self.node, self.swim.generation, record.generation)
-        payload = dumps((*head, *packet))
-        address = self.swim.reach(name, self.kernel.driver.now()) or record.address
-        if address != record.address:
-            payload = dumps(("relay", name, self.wire.address, payload))
-        self.wire.send(address, payload)
 
     def receive(self, sender: str, payload: bytes) -> None:
         """Take a message from the agent at *sender*."""
@@ -260,8 +236,7 @@ class Agent(ClusterHost):
             message: Any = loads(payload, allow_pickle=False)
             code = message[0]
             if code == "ch":
-                self._heard(sender, *message[1:3])
-                self._on_packet(*message[1:])
+                self.sessions.packet(sender, *message[1:])
             elif code == "relay":
                 self._on_relay(*message[1:])
             else:
@@ -269,12 +244,6 @@ class Agent(ClusterHost):
         except (CodecError, TypeError, ValueError, IndexError) as error:
             self.notice("warning", f"a message of {sender} was dropped: {error}")
         self._after()
-
-    def _heard(self, sender: str, name: str, generation: int) -> None:
-        """Whatever a member says itself is a sign of life."""
-        peer = self.peers.get(name)
-        if peer is not None and peer.record.address == sender:
-            self.swim.heard(self.kernel.driver.now(), name, generation)
 
     def _on_relay(self, name: str, origin: str, payload: bytes) -> None:
         """Pass a packet on to a member that its sender cannot reach directly."""
@@ -284,21 +253,8 @@ class Agent(ClusterHost):
             address = self.peers[name].record.address
             self.wire.send(address, dumps(("relay", name, origin, payload)))
 
-    # Channels
-
-    def _on_packet(self, name: str, generation: int, mine: int, *packet: Any) -> None:
-        peer = self.peers.get(name)
-        if peer is None or peer.record.generation != generation or mine != self.swim.generation:
-            return  # it will be said again, should it concern this life and that
-        now = self.kernel.driver.now()
-        parts = Packet(*packet)
-        if peer.channel.begins_anew(parts):
-            self._begin_session(name, peer, 0 if parts.theirs else parts.mine)
-        for item in peer.channel.receive(now, parts):
-            self._item(name, peer, item)
-        self._dirty[name] = None
-
-    def _item(self, name: str, peer: AgentPeer, item: bytes) -> None:
+    def item(self, name: str, peer: AgentPeer, item: bytes) -> None:
+        """Act on what the agent of *name* said."""
         parts: Any = loads(item)
         code, *args = parts
         try:
@@ -306,46 +262,23 @@ class Agent(ClusterHost):
         except Exception as error:  # the items after it are no worse for it
             self.notice("error", f"what {name} said ({code!r}) failed: {error!r}")
 
-    def _begin_session(self, name: str, peer: AgentPeer, theirs: int = 0) -> None:
+    def begin_session(self, name: str, peer: AgentPeer, theirs: int = 0) -> None:
         """Say all there is to say, in a new session; what is known of the peer stays meanwhile."""
-        self._session += 1
-        peer.restart(Channel(self._session, theirs))
+        self.sessions.begin(peer, theirs)
         self.questions.without(name)
         for table in self.tables:
             entries = list(table.of(self.node).items())
             for start in range(0, len(entries), SLICE):
-                self.say(name, ("slice", table.name, entries[start : start + SLICE]))
-        self.say(name, ("end",))
+                self.say_to(name, ("slice", table.name, entries[start : start + SLICE]))
+        self.say_to(name, ("end",))
         self.epochs.say_mark(name, peer)
         self.barriers.again(name)
         self.barriers.one(name, lambda: self._heard_us(name, peer))
         self.epochs.unsettle()
 
-    def say(self, name: str, item: tuple[Any, ...]) -> None:
+    def say_to(self, name: str, item: tuple[Any, ...]) -> None:
         """Say *item* to the agent of the member *name*."""
-        self.peers[name].channel.send(dumps(item))
-        self._dirty[name] = None
-        self._flush_soon()
-
-    def _say_lazily(self, item: tuple[Any, ...]) -> None:
-        """Say *item* to all other agents, together with what is said next or a little later.
-
-        Each message wakes a process at the other end, which costs more than what it says.
-        """
-        if self.peers:
-            data = dumps(item)
-            for peer in self.peers.values():
-                peer.channel.send(data, lazy=True)
-            if not self._lazy:
-                self._lazy = True
-                self.kernel.driver.call_later(LAZY, self._flush_lazy)
-
-    def _flush_lazy(self) -> None:
-        self._lazy = False
-        for name, peer in self.peers.items():
-            peer.channel.release()
-            self._dirty[name] = None
-        self._flush_now()
+        self.sessions.say(name, item)
 
     # Tables
 
@@ -355,13 +288,13 @@ class Agent(ClusterHost):
         *key* and *value* are plain values, pids or bytes.
         """
         if self.tables[table].set(self.node, key, value):
-            self._say_lazily(("set", table, key, value))
+            self.sessions.say_lazily(("set", table, key, value))
             self.hosts.say_lazily(("cl_set", table, self.node, key, value))
 
     def delete(self, table: str, key: Any) -> None:
         """Remove an entry of this node's slice."""
         if self.tables[table].unset(self.node, key):
-            self._say_lazily(("unset", table, key))
+            self.sessions.say_lazily(("unset", table, key))
             self.hosts.say_lazily(("cl_unset", table, self.node, key))
 
     def _on_slice(
@@ -430,10 +363,9 @@ class Agent(ClusterHost):
     def _up(self, record: Record) -> None:
         if record.name in self.peers:
             self._down(record)
-        self._session += 1
-        peer = self.peers[record.name] = AgentPeer(record, Channel(self._session))
+        peer = self.peers[record.name] = AgentPeer(record)
         self._new_view()
-        self._begin_session(record.name, peer)
+        self.begin_session(record.name, peer)
 
     def _down(self, record: Record) -> None:
         peer = self.peers.pop(record.name, None)
@@ -497,7 +429,7 @@ class Agent(ClusterHost):
         if node == self.node:
             self.hears[service](node, *args)
         elif node in self.peers:
-            self.say(node, ("tell", service, args))
+            self.say_to(node, ("tell", service, args))
 
     def _on_tell(self, name: str, peer: AgentPeer, service: str, args: Any) -> None:
         self.hears[service](name, *args)

@@ -51,14 +51,14 @@ class Barriers:
         waiting = dict.fromkeys(nodes)
         self._open[self._number] = (waiting, done)
         for node in waiting:
-            self._agent.say(node, ("sync", self._number))
+            self._agent.say_to(node, ("sync", self._number))
 
     def asked(self, node: str, number: int) -> None:
         """The agent of *node* waits for us."""
 
         def answer() -> None:
             if node in self._agent.peers:
-                self._agent.say(node, ("synced", number))
+                self._agent.say_to(node, ("synced", number))
 
         self.own_hosts(answer)
 
@@ -77,7 +77,7 @@ class Barriers:
         """A new session with *node* has begun: what it was asked may be lost."""
         for number, (waiting, _) in self._open.items():
             if node in waiting:
-                self._agent.say(node, ("sync", number))
+                self._agent.say_to(node, ("sync", number))
 
     def without(self, node: str) -> None:
         """*node* is down."""

@@ -43,7 +43,7 @@ class Epochs:
 
     def say_mark(self, name: str, peer: AgentPeer) -> None:
         """Tell *name* that everything it has been told so far was done under earlier epochs."""
-        self._agent.say(name, ("mark", self.epoch, self._marks, peer.marks))
+        self._agent.say_to(name, ("mark", self.epoch, self._marks, peer.marks))
 
     def heard_mark(
         self, name: str, peer: AgentPeer, epoch: int, marks: int, seen: int

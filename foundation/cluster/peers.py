@@ -27,10 +27,10 @@ class AgentPeer:
         "applied", "channel", "heard_us", "mark", "marks", "ready", "record", "seen", "staging",
     )  # fmt: skip
 
-    def __init__(self, record: Record, channel: Channel) -> None:
+    def __init__(self, record: Record) -> None:
         self.record = record
         self.ready = False
-        self.restart(channel)
+        self.restart(Channel(0))  # until the first session begins
 
     def restart(self, channel: Channel) -> None:
         """Begin a session; what was said in the last one may be lost."""

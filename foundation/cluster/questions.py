@@ -36,7 +36,7 @@ class Questions:
         else:
             self._number += 1
             self._open[self._number] = (node, done)
-            agent.say(node, ("ask", self._number, service, args))
+            agent.say_to(node, ("ask", self._number, service, args))
 
     def answered(self, number: int, ok: bool, value: Any) -> None:
         """An answer has come."""
@@ -59,7 +59,7 @@ class Questions:
 
         def done(ok: bool, value: Any) -> None:
             if agent.peers.get(name) is peer and peer.channel is channel:
-                agent.say(name, ("answer", number, ok, value))
+                agent.say_to(name, ("answer", number, ok, value))
 
         self._serve(name, service, done, args)
 

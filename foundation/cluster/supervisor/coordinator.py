@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 
 DRAIN_MOVES = 100  # at a time, when all must go
+FULL_RATE = 5000.0  # children looked at each second, while nothing changes
 
 
 class Coordinator:
@@ -57,6 +58,7 @@ class Coordinator:
         self.any_leased = False
         self.why: dict[bytes, Action] = {}  # what waits, and why
         self._dirty: dict[bytes, None] = {}
+        self._next_full = 0.0
         self._owners: dict[bytes, str | None] = {}
         self._candidates: Candidates | None = None
         table = self._agent.tables[table_of(name)]
@@ -133,7 +135,7 @@ class Coordinator:
         """Decide on, and act for, all children that something has changed for."""
         dirty, self._dirty = self._dirty, {}
         settled = self._service.settled
-        minority = not self._service.lease_holds()
+        minority = not self._service.lease.holds()
         for key in dirty:
             self.waiters.changed(key)
             if settled and self._is_right(key, minority):
@@ -181,7 +183,7 @@ class Coordinator:
         wanted = record is not None and not record.deleted
         hindered = ""
         if wanted and record is not None and record.on_minority == "stop":
-            hindered = self._service.hindered(not record.every_node)
+            hindered = self._service.lease.hindered(not record.every_node)
         return Case(
             me=self._agent.node,
             life=self._service.life,
@@ -226,7 +228,9 @@ class Coordinator:
         return True
 
     def tick(self, now: float) -> None:
-        """Try again what is quarantined; look at everything."""
+        """Try again what is quarantined; look at everything, often enough."""
         self.work.retry_due(now)
         self.desired.expire(now)
-        self.all_dirty()
+        if now >= self._next_full:
+            self._next_full = now + len(self.observed) / FULL_RATE
+            self.all_dirty()

@@ -11,7 +11,6 @@ from foundation.cluster.supervisor.coordinator import Coordinator
 from foundation.cluster.supervisor.ids import id_of
 from foundation.cluster.supervisor.placement import explain_none
 from foundation.cluster.supervisor.planning import planned
-from foundation.cluster.supervisor.records import Record
 from foundation.cluster.supervisor.service import SupervisorService
 
 LOOK = 0.05  # seconds between two looks while draining, and for a record that is not there yet
@@ -86,12 +85,7 @@ class Requests:
         desired = coordinator.desired
         if desired.wanted(key) is not None:
             return [key]
-        return [k for k in desired.live() if self._record(desired.get(k)).group == key]
-
-    @staticmethod
-    def _record(record: Record | None) -> Record:
-        assert record is not None
-        return record
+        return [k for k in desired.live() if getattr(desired.get(k), "group", b"") == key]
 
     # Restarting
 
@@ -153,7 +147,7 @@ class Requests:
 
     def _serve_why(self, origin: str, done: Done, name: str, key: bytes) -> None:
         service = self._service
-        case = service.coordinator(name).case(key, service.settled, not service.lease_holds())
+        case = service.coordinator(name).case(key, service.settled, not service.lease.holds())
         action = reconcile.decide(case)
         done(True, f"{action.kind}: {action.why}" if action.why else "")
 

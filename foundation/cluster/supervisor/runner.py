@@ -314,7 +314,7 @@ class Runner:
 
 def _is_taken(reason: Any) -> bool:
     """Whether a start failed since its name is held, as it is until all know of a death."""
-    return isinstance(reason, (tuple, list)) and reason[:1] == ("already_started",)
+    return isinstance(reason, (tuple, list)) and list(reason[:1]) == ["already_started"]
 
 
 def _text(reason: Any) -> str:

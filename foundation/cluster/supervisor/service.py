@@ -9,7 +9,7 @@ from foundation.cluster.agent import Agent
 from foundation.cluster.host import SERVICES
 from foundation.cluster.supervisor.coordinator import Coordinator
 from foundation.cluster.supervisor.desired import Desired
-from foundation.cluster.supervisor.lease import Lease
+from foundation.cluster.supervisor.lease_keeper import LeaseKeeper
 from foundation.cluster.supervisor.records import Record
 from foundation.cluster.supervisor.replication import Replication
 from foundation.cluster.supervisor.settings import service_key
@@ -18,7 +18,6 @@ from foundation.runtime.placement import is_worker
 TICK = 1.0  # seconds between two looks at everything
 HOME_SECONDS = 60.0  # until the temporary children of a node that went silent are given up
 ADOPT_SECONDS = 5.0  # that children wait for their supervisor to be started again
-RENEWALS = 4  # of a lease in the time that it lasts
 
 
 class SupervisorService:
@@ -29,14 +28,13 @@ class SupervisorService:
         life: ``"name/generation"`` of this node.
         coordinators: by name of the supervisor.
         replication: of what is wanted.
+        lease: of this node.
     """
 
     def __init__(self, agent: Agent) -> None:
         self.agent = agent
         self.life = f"{agent.node}/{agent.swim.generation}"
         self.coordinators: dict[str, Coordinator] = {}
-        timing, config = agent.config.timing, agent.config
-        self._lease = Lease(config.majority, timing.lease, timing.takeover)
         self._held = False
         self._scheduled = False
         self._ends: dict[str, Callable[[], None]] = {}
@@ -45,16 +43,14 @@ class SupervisorService:
         self.replication = Replication(agent, self, self._all_dirty)
         agent.serves["sup_report"] = self._serve_report
         agent.serves["sup_take"] = self._serve_take
-        agent.serves["sup_lease"] = lambda origin, done: done(origin in agent.peers, agent.epoch)
         agent.hears["sup_event"] = lambda node, event: agent.event(event)
         agent.tables[SERVICES].listeners.append(lambda *entry: self._epoch_changed())
         agent.on_view.append(lambda view: self._epoch_changed())
-        agent.on_settled.append(self._on_settled)
+        agent.on_settled.append(self._all_dirty)
         agent.on_node.append(self._node_changed)
         agent.on_own_host.append(self._host_changed)
         self.later(TICK, self._tick)
-        if config.majority is not None:
-            self.later(timing.lease / RENEWALS, self._renew)
+        self.lease = LeaseKeeper(agent, self.later, self._lease_changed)
 
     # What coordinators ask
 
@@ -204,17 +200,10 @@ class SupervisorService:
             coordinator.epoch_changed()
         self._all_dirty()
 
-    def _on_settled(self) -> None:
-        self._lease.settled(self.now(), len(self.agent.view))
-        if self.agent.config.majority is not None:
-            self._ask_lease()
-        self._all_dirty()
-
     def _node_changed(self, node: str, up: bool, reason: str) -> None:
         if up:
             self._down.pop(node, None)
         elif reason == "silent":
-            self._lease.lost()
             self._down[node] = self.now()
         else:
             self._down[node] = 0.0
@@ -248,53 +237,17 @@ class SupervisorService:
 
     # The lease
 
-    def lease_until(self) -> float:
-        """Return until when this node may run what must not run in a minority."""
-        return self._lease.until(self.now())
-
     @property
     def majority(self) -> bool:
         """Whether as many members are seen as a majority is."""
         needed = self.agent.config.majority
         return needed is not None and len(self.agent.view) >= needed
 
-    def lease_holds(self) -> bool:
-        """Whether it may now."""
-        return self._lease.holds(self.now())
-
-    def hindered(self, elsewhere: bool) -> str:
-        """Say why such a child cannot be started now; ``""`` when it can.
-
-        Args:
-            elsewhere: it may have run on another node before.
-        """
-        if elsewhere:
-            return self._lease.hindered(self.now(), self.agent.peers, self.agent.epoch)
-        return "" if self.lease_holds() else "this node is not in a majority"
-
-    def _renew(self) -> None:
-        self._ask_lease()
-        self._lease_changed()
-        self.later(self.agent.config.timing.lease / RENEWALS, self._renew)
-
-    def _ask_lease(self) -> None:
-        now = self.now()
-        for node in list(self.agent.peers):
-            self.agent.ask(node, "sup_lease", (), self._granting(node, now))
-
-    def _granting(self, node: str, sent: float) -> Callable[[bool, Any], None]:
-        def answered(ok: bool, value: Any) -> None:
-            if ok:
-                self._lease.granted(node, sent, value)
-                self._lease_changed()
-
-        return answered
-
     def _lease_changed(self) -> None:
-        until, held = self.lease_until(), self.lease_holds()
+        held = self.lease.holds()
         for coordinator in self.coordinators.values():
             if held and coordinator.any_leased:
-                coordinator.work.lease_until(until)
+                coordinator.work.lease_until(self.lease.until())
                 coordinator.waiting_dirty()
             if held != self._held:
                 coordinator.all_dirty()

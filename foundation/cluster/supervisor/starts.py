@@ -26,6 +26,7 @@ from foundation.cluster.supervisor.records import (
     Record,
 )
 from foundation.cluster.supervisor.service import SupervisorService
+from foundation.cluster.supervisor.waiters import Outcome
 from foundation.cluster.values import Labels
 from foundation.kernel.codec import loads
 
@@ -107,7 +108,7 @@ class Starts:
             coordinator.waiters.when_changed(
                 key, lambda: self._serve_start_at(origin, done, name, key, request)
             )
-        elif record.on_minority == "stop" and service.hindered(not record.every_node):
+        elif record.on_minority == "stop" and service.lease.hindered(not record.every_node):
             text = f"node {node!r} is not in a majority of the expected nodes"
             done(True, MOVED if service.majority else ("refused", text))
         else:
@@ -116,24 +117,25 @@ class Starts:
             self._begin(coordinator, key, replace(record, version=version, home=home), done)
 
     def _begin(self, coordinator: Coordinator, key: bytes, record: Record, done: Done) -> None:
-        outcome: list[Any] = []
+        """Answer when it runs, and another member has the record; or when it does not start."""
+        missing = ["start", "record"]
+        answer: list[Any] = []
 
-        def half() -> None:
-            """Answer when both halves are done: it runs, and another member has the record."""
-            outcome.append(None)
-            if len(outcome) == 3:
-                done(True, outcome[0])
+        def have(what: str) -> None:
+            if what in missing:
+                missing.remove(what)
+                if not missing:
+                    done(True, answer[0])
 
-        def started(result: Any) -> None:
-            if result[0] == "started":
-                outcome.insert(0, result)
-                half()
-            else:
-                done(True, result)
+        def started(outcome: Outcome) -> None:
+            answer.append(outcome)
+            if outcome[0] != "started":
+                missing[:] = ["start"]  # nothing is kept
+            have("start")
 
         coordinator.waiters.when_started(key, started)
         coordinator.work.start(key, record)
-        self._service.replication.write(coordinator.name, key, record, half)
+        self._service.replication.write(coordinator.name, key, record, lambda: have("record"))
 
     def _exists(
         self, coordinator: Coordinator, key: bytes, known: Record, token: str, done: Done

@@ -120,7 +120,7 @@ class Work:
         self._set(key, local, STARTING)  # O1
         leased = record.on_minority == "stop"
         if leased:
-            self._say(local, "lease", self._service.lease_until())
+            self._say(local, "lease", self._service.lease.until())
         first = self._waiters.starting(key)
         how = (record.limits, local.state, first, leased, record.shipped)
         self._say(local, "start", key, local.generation, record.spec, *how)

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import Any
 
-from foundation.cluster.supervisor import start_child, terminate_child
+from foundation.cluster.supervisor import (
+    drain,
+    start_child,
+    terminate_child,
+    whereis_child,
+)
 from foundation.errors import FoundationError
+from foundation.otp import call
 from foundation.testing.cluster_sim import ClusterSimulation
 from tests.cluster.supervisor.supkit import Jobs, Worker
 
@@ -42,7 +49,8 @@ class Chaos:
 
     def step(self) -> None:
         """Do one thing, and let some time pass."""
-        actions = [self.crash, self.crash_host, self.request, self.request]
+        actions = [self.crash, self.crash_host, self.request, self.request,
+                   self.drain, self.undrain, self.crash_child]  # fmt: skip
         if self.split:
             splits = [self.cut, self.cut, self.cut_one_way, self.heal, self.heal, self.pause]
             actions += splits
@@ -84,6 +92,35 @@ class Chaos:
         """Kill a worker host."""
         self.cluster.nodes[self._one()].crash_host("w2")
 
+    def drain(self) -> None:
+        """Have a node give its children away."""
+        self._begin(lambda node=self._one(): drain(node, timeout=3.0))
+
+    def undrain(self) -> None:
+        """Have all nodes take children."""
+        for node in self.cluster.live():
+            node.agent.update(draining=False)
+
+    def crash_child(self) -> None:
+        """Crash some child, if it is where it was."""
+        number = self.rng.randint(1, self._number + 1)
+
+        async def body() -> None:
+            pid = whereis_child("jobs", number)
+            if pid is not None:
+                await call(pid, "crash")
+
+        self._begin(body)
+
+    def _begin(self, body: Callable[[], Any]) -> None:
+        async def quietly() -> None:
+            try:
+                await body()
+            except (FoundationError, TimeoutError):
+                return
+
+        self.cluster.spawn(self._one(), quietly)
+
     def request(self) -> None:
         """Start or terminate children; nobody waits for the answer."""
 
@@ -106,6 +143,7 @@ class Chaos:
     def calm(self) -> None:
         """Mend everything and start all nodes."""
         self.heal()
+        self.undrain()
         self.cluster.network.faults.loss = self.cluster.network.faults.duplicate = 0.0
         for node in self.cluster.nodes.values():
             if not node.up:

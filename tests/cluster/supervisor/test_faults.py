@@ -37,6 +37,7 @@ def run_chaos(seed: int, policy: str, steps: int, split: bool = True) -> None:
         jobs = Jobs(cluster, on_minority=policy)
         jobs.form()
         jobs.start_many("a", 12)
+        jobs.start("b", Worker, id="all", every_node=True)
         look = (
             (lambda: check_never_twice(cluster, "jobs")) if policy == "stop" or not split else None
         )
