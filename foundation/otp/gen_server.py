@@ -51,6 +51,11 @@ class GenServer:
     Class options, as keywords of the class statement: ``class Cache(GenServer,
     restart="transient", shutdown=10.0)``; ``id``, ``restart``, ``shutdown``, ``significant``,
     ``isolation`` and ``host`` are the defaults of ``spec``.
+
+    Two further callbacks are optional: a child of a ``DistributedSupervisor`` that moves to
+    another node in order (rebalancing, drain, stop) has its ``export_state()`` called, a plain
+    ``def``, and ends in the same step; what that returned is given to ``import_state(state)``
+    there, after ``init`` and before any message. Without them it begins anew there.
     """
 
     __spec_options__: ClassVar[Mapping[str, Any]] = {}
@@ -130,11 +135,6 @@ class GenServer:
         that traps exits; not when an exit signal kills it, nor for ``kill``.
         """
         return None
-
-    # ``export_state(self)`` and ``import_state(self, state)`` are optional. A child of a
-    # ``DistributedSupervisor`` that moves to another node in order (rebalancing, drain, stop)
-    # is asked for its state by the one, a plain ``def``, and then ends, in one step; there the
-    # other gets it, after ``init`` and before any message. Without them it begins anew.
 
     def format_status(self, status: dict[str, Any]) -> Any:
         """Return what logs and ``sys.get_status`` show of the state; hide secrets here."""

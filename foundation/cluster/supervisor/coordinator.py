@@ -180,22 +180,22 @@ class Coordinator:
         others = self.observed.get(key, {})
         if local is not None and self._agent.node in others:
             others = {node: e for node, e in others.items() if node != self._agent.node}
-        wanted = record is not None and not record.deleted
+        wanted = self.desired.wanted(key)
         hindered = ""
-        if wanted and record is not None and record.on_minority == "stop":
-            hindered = self._service.lease.hindered(not record.every_node)
+        if wanted is not None and wanted.on_minority == "stop":
+            hindered = self._service.lease.hindered(not wanted.every_node)
         return Case(
             me=self._agent.node,
             life=self._service.life,
             record=record,
             mine=None if local is None else local.entry,
             others=others,
-            owner=self.owner(key, record) if wanted and record is not None else None,
+            owner=None if wanted is None else self.owner(key, wanted),
             settled=settled,
             hindered=hindered,
             minority=minority,
             moves_left=self._moves_left(),
-            home_gone=wanted and record is not None and self._service.home_gone(record.home),
+            home_gone=wanted is not None and self._service.home_gone(wanted.home),
         )
 
     def _moves_left(self) -> int:

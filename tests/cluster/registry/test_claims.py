@@ -334,7 +334,7 @@ def test_a_node_that_joins_knows_all_names_once_it_is_up(seed: int) -> None:
         assert all(h.holds for h in oracle.holders)
         c.start("c")
         declare(c, "c")
-        c.until(lambda: "c" in c.nodes["a"].agent.ready, step=0.001)
+        c.until(lambda: all("c" in c.nodes[n].agent.ready for n in "ab"), step=0.001)
         assert c.run("c", joined) == 700
         c.until(c.agreed)
         oracle.check()

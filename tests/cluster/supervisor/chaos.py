@@ -94,7 +94,8 @@ class Chaos:
 
     def drain(self) -> None:
         """Have a node give its children away."""
-        self._begin(lambda node=self._one(): drain(node, timeout=3.0))
+        node = self._one()
+        self._begin(lambda: drain(node, timeout=3.0))
 
     def undrain(self) -> None:
         """Have all nodes take children."""

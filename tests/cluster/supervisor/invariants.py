@@ -75,10 +75,10 @@ def check_exactly_once(cluster: ClusterSimulation, supervisor: str) -> None:
 
 def check_never_twice(cluster: ClusterSimulation, supervisor: str) -> None:
     """Raise ``AssertionError`` when two copies of a child run at this instant."""
-    service = service_of(cluster.live()[0]).coordinator(supervisor)
+    known = [service_of(node).coordinator(supervisor).desired for node in cluster.live()]
     for key, processes in copies(cluster, supervisor).items():
-        record = service.desired.wanted(key)
-        if record is not None and record.every_node:
+        records = [desired.get(key) for desired in known]
+        if any(record is not None and record.every_node for record in records):
             continue
         nodes = [node for node, _ in processes]
         assert len(nodes) < 2, (id_of(key), nodes, cluster.where())
