@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from benchmarks import baselines, hosts, local
+from benchmarks import baselines, cluster, hosts, local
 from benchmarks.harness import Effort
 from benchmarks.transport import raw
 
@@ -113,6 +113,44 @@ BENCHMARKS: dict[str, Benchmark] = {
     ),
     "restart_latency": Benchmark(_local("restart_latency"), unit="ms", limit=2),
     "host_kill_recovery": Benchmark(_hosts("host_kill_recovery"), unit="ms", limit=500),
+    "node_call": Benchmark(
+        cluster.on_cluster(cluster.node_call, 2),
+        baselines={"thespian": "thespian_roundtrip"},
+        least=9_000,
+    ),
+    "node_call_50": Benchmark(
+        cluster.on_cluster(cluster.node_call_50, 2),
+        baselines={"thespian": "thespian_roundtrip"},
+        least=50_000,
+    ),
+    "cluster_form_3": Benchmark(cluster.form(3), unit="s", limit=1),
+    "cluster_form_5": Benchmark(cluster.form(5), unit="s", limit=2),
+    "cluster_register": Benchmark(
+        cluster.on_cluster(cluster.cluster_register, app=cluster.App, expected_size=3),
+        least=2_500,
+    ),
+    "cluster_lookup": Benchmark(
+        cluster.on_cluster(cluster.cluster_lookup, app=cluster.App, expected_size=3),
+        least=500_000,
+    ),
+    "cluster_start_child": Benchmark(
+        cluster.on_cluster(cluster.cluster_start_child, app=cluster.App, expected_size=3),
+        least=2_500,
+    ),
+    "failover_kill": Benchmark(cluster.failover_kill, unit="ms", limit=350),
+    "failover_silent": Benchmark(
+        cluster.on_cluster(cluster.failover_silent, app=cluster.App, expected_size=3),
+        unit="s",
+        limit=5,
+    ),
+    "pubsub_local": Benchmark(cluster.pubsub_local, least=700_000),
+    "pubsub_cluster": Benchmark(cluster.on_cluster(cluster.pubsub_cluster)),
+    "membership_bytes": Benchmark(
+        cluster.membership_bytes(50),
+        unit="bytes/s",
+        baselines={"3 nodes": "membership_bytes_3", "10 nodes": "membership_bytes_10"},
+        times=1.5,
+    ),
     "transport_roundtrip": Benchmark(
         raw("ours", "roundtrip"), baselines={"thespian": "thespian_roundtrip"}, times=4
     ),
@@ -133,6 +171,8 @@ BASELINES: dict[str, MaybeMeasure] = {
     "xoscar_local": baselines.xoscar_local,
     "xoscar_cross": baselines.xoscar_cross,
     "xoscar_cross_50": baselines.xoscar_cross_50,
+    "membership_bytes_3": cluster.membership_bytes(3),
+    "membership_bytes_10": cluster.membership_bytes(10),
     **{
         f"elixir_{what}": baselines.elixir(what)
         for what in ("call", "relay", "cast", "start_child", "lookup", "memory")

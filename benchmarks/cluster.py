@@ -1,26 +1,35 @@
-"""Several nodes on this machine, over TCP with a cookie: calls between nodes, forming, names."""
+"""Several nodes on this machine, over TCP with a cookie: calls, forming, names, work, topics."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
+import signal
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import foundation
-from benchmarks.harness import Effort
+from benchmarks.cluster_app import JOBS, NAMES, TOPIC, App, Subscriber, node
+from benchmarks.harness import Effort, async_rate
 from benchmarks.hosts import CONCURRENT, Prober
-from foundation.cluster import ClusterConfig, await_cluster
-from foundation.cluster.discovery import Loopback
-from foundation.otp import call
+from benchmarks.servers import Counter
+from foundation.cluster import await_cluster, chaos
+from foundation.cluster.pubsub import broadcast, nodes_interested
+from foundation.cluster.registry import lookup, register
+from foundation.cluster.supervisor import start_child, which_children
+from foundation.otp import call, receive
 from foundation.runtime.node import AsyncNode
+from foundation.testing.cluster_sim import ClusterSimulation
 
-COOKIE = "a cookie for the benchmarks only"
+CHILDREN = 2000
+SUBSCRIBERS = 100
+POLL = 0.005  # seconds between looks
 
 
 @contextlib.asynccontextmanager
@@ -30,8 +39,9 @@ async def cluster(
     """Start *count* nodes ``n1``, ``n2`` … of one worker host each; wait until all agree."""
     async with contextlib.AsyncExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory())
+        name = f"bench-{os.getpid()}"
         nodes = [
-            await stack.enter_async_context(node(f"n{number}", directory, app, **options))
+            await stack.enter_async_context(node(f"n{number}", name, directory, app, **options))
             for number in range(1, count + 1)
         ]
         for each in nodes:
@@ -39,24 +49,17 @@ async def cluster(
         yield nodes
 
 
-def node(name: str, directory: str, app: Any = None, **options: Any) -> Any:
-    """Return a node that finds the others by *directory*."""
-    config = ClusterConfig(
-        name=f"bench-{os.getpid()}", strategies=(Loopback(directory),), unix=False, **options
-    )
-    return foundation.start(
-        app, name=name, hosts=1, cluster=config, cookie=COOKIE, log_level=logging.CRITICAL
-    )
-
-
 def on_cluster(
-    body: Callable[[list[AsyncNode], Effort], Awaitable[float]], count: int = 3, app: Any = None
+    body: Callable[[list[AsyncNode], Effort], Awaitable[float]],
+    count: int = 3,
+    app: Any = None,
+    **options: Any,
 ) -> Any:
     """Return the measurement that runs *body* with *count* nodes."""
 
     def measure(effort: Effort) -> float:
         async def main() -> float:
-            async with cluster(count, app) as nodes:
+            async with cluster(count, app, **options) as nodes:
                 return await body(nodes, effort)
 
         return asyncio.run(main())
@@ -93,16 +96,207 @@ def form(count: int) -> Any:
 async def _form(count: int) -> float:
     async with contextlib.AsyncExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory())
+        name = f"bench-{os.getpid()}"
         nodes = [
-            await stack.enter_async_context(node(f"n{number}", directory))
+            await stack.enter_async_context(node(f"n{number}", name, directory))
             for number in range(1, count)
         ]
         for each in nodes:
             await each.run(await_cluster, count - 1)
         began = time.perf_counter()
-        nodes.append(await stack.enter_async_context(node(f"n{count}", directory)))
+        nodes.append(await stack.enter_async_context(node(f"n{count}", name, directory)))
         views = [(await each.run(await_cluster, count)).digest for each in nodes]
         took = time.perf_counter() - began
         if len(set(views)) != 1:
             raise RuntimeError("the views differ")
         return took
+
+
+# Names
+
+
+async def cluster_register(nodes: list[AsyncNode], effort: Effort) -> float:
+    """One caller claims unique names, one after the other."""
+    number = 0
+
+    async def claim(size: int) -> None:
+        nonlocal number
+        for _ in range(size):
+            number += 1
+            await register(NAMES, number)
+
+    return await nodes[0].run(async_rate, claim, effort)
+
+
+async def cluster_lookup(nodes: list[AsyncNode], effort: Effort) -> float:
+    """Look-ups of a name that a process of another node holds."""
+
+    async def hold() -> None:
+        await register(NAMES, "there")
+        await receive(lambda m: False)
+
+    holder = asyncio.ensure_future(nodes[1].run(hold))
+
+    async def look(size: int) -> None:
+        for _ in range(size):
+            lookup(NAMES, "there")
+
+    async def measure() -> float:
+        while not lookup(NAMES, "there"):
+            await asyncio.sleep(POLL)
+        return await async_rate(look, effort)
+
+    try:
+        return await nodes[0].run(measure)
+    finally:
+        holder.cancel()
+        await asyncio.wait([holder])
+
+
+# Work
+
+
+async def cluster_start_child(nodes: list[AsyncNode], effort: Effort) -> float:
+    """One caller has children started, one after the other, wherever they belong."""
+    number = 0
+
+    async def begin(size: int) -> None:
+        nonlocal number
+        for _ in range(size):
+            number += 1
+            await start_child(JOBS, Counter.spec(), id=number)
+
+    return await nodes[0].run(async_rate, begin, effort)
+
+
+async def _start_children(count: int) -> None:
+    async def some(first: int) -> None:
+        for number in range(first, count, CONCURRENT):
+            await start_child(JOBS, Counter.spec(), id=number, timeout=30)
+
+    await asyncio.gather(*(some(first) for first in range(CONCURRENT)))
+
+
+async def _until_all_run(count: int, nodes: tuple[str, ...]) -> None:
+    while True:
+        states = which_children(JOBS)
+        if sum(s.status == "running" and s.node in nodes for s in states) == count:
+            return
+        await asyncio.sleep(POLL)
+
+
+def failover_kill(effort: Effort) -> float:
+    """From kill -9 of one of three nodes until all of 2,000 children run again, in ms."""
+    return statistics.median(
+        [asyncio.run(_failover_kill(effort)) for _ in range(min(3, effort.repetitions))]
+    )
+
+
+async def _failover_kill(effort: Effort) -> float:
+    count, name = effort.size(CHILDREN), f"bench-{os.getpid()}"
+    with tempfile.TemporaryDirectory() as directory, _program("n3", name, directory) as victim:
+        async with (
+            node("n1", name, directory, App, expected_size=3) as first,
+            node("n2", name, directory, App, expected_size=3),
+        ):
+            await first.run(await_cluster, 3)
+            await first.run(_start_children, count)
+            await first.run(_until_all_run, count, ("n1", "n2", "n3"))
+            began = time.perf_counter()
+            os.kill(victim, signal.SIGKILL)
+            await first.run(_until_all_run, count, ("n1", "n2"))
+            return (time.perf_counter() - began) * 1000
+
+
+@contextlib.contextmanager
+def _program(name: str, cluster: str, directory: str) -> Iterator[int]:
+    """Run a node in a program of its own; its process id."""
+    command = [sys.executable, "-m", "benchmarks.cluster_app", name, cluster, directory]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as program:
+        try:
+            yield program.pid
+        finally:
+            program.kill()
+
+
+async def failover_silent(nodes: list[AsyncNode], effort: Effort) -> float:
+    """From cutting a node off, without a reset, until all its children run elsewhere, in s."""
+    count = effort.size(300)
+    await nodes[0].run(_start_children, count)
+    times = []
+    for _ in range(min(3, effort.repetitions)):
+        await nodes[0].run(_until_all_run, count, ("n1", "n2", "n3"))
+        began = time.perf_counter()
+        await nodes[2].run(chaos.cut_off, "n1", "n2")
+        await nodes[0].run(_until_all_run, count, ("n1", "n2"))
+        times.append(time.perf_counter() - began)
+        await nodes[2].run(chaos.heal)
+        for each in nodes:
+            await each.run(await_cluster, 3)
+    return statistics.median(times)
+
+
+# Topics
+
+
+async def _start_subscribers(count: int) -> list[Any]:
+    return [await Subscriber.start() for _ in range(count)]
+
+
+def pubsub_local(effort: Effort) -> float:
+    """Deliveries to 100 subscribers in the publisher's host, all handled."""
+
+    async def measure() -> float:
+        servers = await _start_subscribers(SUBSCRIBERS)
+
+        async def publish(size: int) -> None:
+            for _ in range(max(1, size // 10)):
+                for _ in range(10):
+                    broadcast(TOPIC, "news")
+                await call(servers[-1], "heard", timeout=60)
+
+        return SUBSCRIBERS * await async_rate(publish, effort)
+
+    async def main() -> float:
+        async with foundation.start(hosts=0) as alone:
+            return await alone.run(measure)
+
+    return asyncio.run(main())
+
+
+async def pubsub_cluster(nodes: list[AsyncNode], effort: Effort) -> float:
+    """Broadcasts to 100 subscribers on each of three nodes, all handled."""
+    servers = [await each.run(_start_subscribers, SUBSCRIBERS) for each in nodes]
+    last = [some[-1] for some in servers]
+
+    async def publish(size: int) -> None:
+        for _ in range(max(1, size // 100)):
+            for _ in range(100):
+                broadcast(TOPIC, "news")
+            for server in last:
+                await call(server, "heard", timeout=60)
+
+    async def measure() -> float:
+        while len(nodes_interested(TOPIC)) < len(nodes):
+            await asyncio.sleep(POLL)
+        return await async_rate(publish, effort, start=100)
+
+    return await nodes[0].run(measure)
+
+
+# Membership
+
+
+def membership_bytes(count: int) -> Callable[[Effort], float]:
+    """Return the measurement of what one idle node of *count* says in a second, simulated."""
+
+    def measure(effort: Effort) -> float:
+        with ClusterSimulation(1, nodes=count) as simulated:
+            simulated.form()
+            simulated.advance(5)
+            simulated.network.bytes.clear()
+            seconds = 20
+            simulated.advance(seconds)
+            return sum(simulated.network.bytes.values()) / count / seconds
+
+    return measure

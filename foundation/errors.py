@@ -126,9 +126,11 @@ class WouldDeadlock(CallingSelf):
 
 
 class NoConnection(CallExit, ConnectionError):
-    """The host or node of the server cannot be reached. Indefinite."""
+    """The host or node of the server cannot be reached. Indefinite unless it was so before."""
 
     def _why(self) -> str:
+        if self.definite:
+            return "the server's host or node is not up; the request was not sent"
         return "the connection to the server's host was lost; the request may have been carried out"
 
 

@@ -128,6 +128,7 @@ def test_tombstones_are_bounded(steps: list[tuple[int, bool]]) -> None:
         restart=st.sampled_from(["permanent", "temporary"]),
         every_node=st.booleans(),
         on_minority=st.sampled_from(["stop", "keep"]),
+        token=st.just("t"),
         home=st.sampled_from(["", "a/1", "b/1"]),
         deleted=st.booleans(),
     ),
@@ -174,7 +175,7 @@ def test_the_policy_is_safe(**parts: object) -> None:
 def test_all_nodes_choose_the_same_survivor(copies: dict[str, Entry], owner: str) -> None:
     """And exactly one of the copies thinks that it stays."""
     copies = {n: e._replace(status=STARTING, version=(1, "x")) for n, e in copies.items()}
-    record = Record((1, "x"), b"s")
+    record = Record((1, "x"), b"s", token="t")
     stay = []
     for node, entry in copies.items():
         others = {n: e for n, e in copies.items() if n != node}
@@ -190,7 +191,7 @@ def test_all_nodes_choose_the_same_survivor(copies: dict[str, Entry], owner: str
 )
 def test_what_is_on_its_way_arrives(statuses: list[str], owner: str) -> None:
     """However many nodes hold a token of a child, the owner starts it, and it is one."""
-    record = Record((1, "x"), b"s")
+    record = Record((1, "x"), b"s", token="t")
     entries = {n: Entry(s, 1, None, (1, "x")) for n, s in zip(NODES, statuses, strict=False)}
     for _ in range(12):
         for node in NODES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib
 import json
 import os
@@ -17,6 +18,7 @@ from foundation.errors import FoundationError, NodeError
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 FILES = 1000  # for the demo: some ten seconds of work for two cores
+CLUSTER_FILES = 400
 
 
 
@@ -61,7 +63,7 @@ def run_app(arguments: list[str] | None = None) -> int:
 @app.command(
     help_epilogue=_examples(
         "foundation demo",
-        "foundation demo --files 200 --kills 10 --hosts 2",
+        "foundation demo --files 200 --kills 10 --hosts 2 --cluster-files 0",
         "foundation demo --seed 7 --json",
     )
 )
@@ -71,34 +73,51 @@ def demo(
     kills: int = 4,
     hosts: int = 4,
     seed: int | None = None,
+    cluster_files: int = CLUSTER_FILES,
     as_json: Annotated[bool, cyclopts.Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Index the standard library's sources while servers crash and hosts are killed.
 
-    Ends with exit code 0 when the index equals the one of a plain loop, else 1.
+    Then the same over three nodes, while one is killed and another is cut off. Ends with exit
+    code 0 when both indexes equal those of a plain loop and nothing ran twice, else 1.
 
     Args:
         files: how many source files, evenly chosen; all when there are not that many.
         kills: how many worker hosts get SIGKILL; twice as many servers are shot too.
         hosts: worker hosts.
         seed: of the moments and the victims.
+        cluster_files: source files for the three nodes; 0 leaves that part out.
         as_json: print the score as JSON and nothing else.
     """
+    from foundation.cli import cluster_demo
     from foundation.cli.demo import Demo, report
     from foundation.cli.progress import make_screen
 
-    for name, value, least in (("files", files, 1), ("kills", kills, 0), ("hosts", hosts, 1)):
+    limits = (
+        ("files", files, 1),
+        ("kills", kills, 0),
+        ("hosts", hosts, 1),
+        ("cluster-files", cluster_files, 0),
+    )
+    for name, value, least in limits:
         if value < least:
             raise Usage(f"--{name} must be {least} or more, got {value}")
     seed = int.from_bytes(os.urandom(3), "big") if seed is None else seed
     with make_screen(quiet=as_json) as screen:
         screen.say(f"seed {seed}")
         score = Demo(files, kills, hosts, seed, screen).run()
-    if as_json:
-        print(json.dumps({"seed": seed, **score.as_json()}))
-    else:
+    if not as_json:
         print("\n".join(report(score)))
-    return EXIT_OK if score.equal else EXIT_FAILED
+    result, good = {"seed": seed, **score.as_json()}, score.equal
+    if cluster_files:
+        with make_screen(quiet=as_json) as screen:
+            nodes = cluster_demo.ClusterDemo(cluster_files, screen).run()
+        if not as_json:
+            print("\n".join(cluster_demo.report(nodes)))
+        result["cluster"], good = dataclasses.asdict(nodes), good and nodes.good
+    if as_json:
+        print(json.dumps(result))
+    return EXIT_OK if good else EXIT_FAILED
 
 
 @app.command(

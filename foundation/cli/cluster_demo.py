@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 import signal
@@ -276,7 +277,7 @@ def overlaps(directory: str) -> tuple[int, list[str]]:
     found = []
     for what, by_life in lives.items():
         spans = sorted((min(beats), max(beats), life) for life, beats in by_life.items())
-        for (_, end, one), (start, _, other) in zip(spans, spans[1:], strict=False):
+        for (_, end, one), (start, _, other) in itertools.pairwise(spans):
             if start <= end:
                 found.append(f"{what}: {one[:2]} and {other[:2]} for {end - start:.3f} s")
     return sum(map(len, lives.values())), found
@@ -300,17 +301,17 @@ async def _progress() -> int | None:
 
 def report(score: ClusterScore) -> list[str]:
     """Return what the demo says at the end."""
-    twice = "no two lives of one child met" if not score.overlaps else str(score.overlaps)
-    kept = "EQUALS" if score.equal else "DIFFERS from"
+    ran = f"{score.lives} lives of the children, no two of one child at a time"
+    twice = f"RAN TWICE: {score.overlaps}." if score.overlaps else f"Nothing ran twice: {ran}."
+    lost = "Nothing was lost" if not (score.missing or score.doubled) else "LOST or doubled"
+    equal = "EQUALS" if score.equal else "DIFFERS from"
     return [
         f"Three nodes: formed in {score.formed:.1f} s; after kill -9 of one all ran again in "
         f"{score.kill_recovered * 1000:.0f} ms; with one cut off, in {score.cut_recovered:.1f} s; "
         f"whole again {max(0.0, score.healed):.1f} s after the cut was mended.",
-        f"Nothing ran twice: {score.lives} lives of the children, {twice}."
-        if not score.overlaps
-        else f"RAN TWICE: {twice}.",
-        f"Nothing was lost: {score.missing} of {score.files} files are missing, "
-        f"{score.doubled} were merged twice; the index {kept} the one computed by the plain loop.",
+        twice,
+        f"{lost}: {score.missing} of {score.files} files are missing, {score.doubled} were merged "
+        f"twice; the index {equal} the one computed by the plain loop.",
     ]
 
 

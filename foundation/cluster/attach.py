@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from foundation.cluster.config import ClusterConfig
     from foundation.runtime.host import Host
 
+FAREWELL_SECONDS = 0.5  # that a node which leaves waits until the others know what has ended
 LIVES_SINCE = 1_577_836_800_000  # milliseconds from 1970 to 2020: the numbers are long enough
 
 
@@ -71,10 +73,26 @@ class Seat:
         task.add_done_callback(self._tasks.discard)
 
     async def leave(self) -> None:
-        """The node is being stopped in order."""
+        """The node is being stopped in order; first all others know what has ended here.
+
+        Calls that are under way to what has ended, or moved, are answered meanwhile. Those under
+        way to a node that has left fail, and nobody knows whether they were carried out.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL_SECONDS):
+                await self._all_know()  # then nobody calls what has ended ...
+                await self._all_know()  # ... and who had done so has got an answer
         self.cluster.leave()
         self._wire.flush()
         await self._discovery.close()
+
+    async def _all_know(self) -> None:
+        known = self._host.loop.create_future()
+        agent = self.cluster
+        agent.kernel.turn(
+            agent.barriers.all, lambda: None if known.done() else known.set_result(None)
+        )
+        await known
 
     def close(self) -> None:
         """The host ends."""

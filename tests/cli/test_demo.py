@@ -17,6 +17,7 @@ from tests.cli.conftest import Cli, until
 
 def test_demo_survives_and_equals(cli: Cli) -> None:
     options = ("--files", "150", "--kills", "2", "--hosts", "2", "--seed", "7")
+    options += ("--cluster-files", "0")
     code, out, err = cli.run("demo", *options)
     assert code == 0, err
     assert "The index EQUALS" in out
@@ -26,7 +27,8 @@ def test_demo_survives_and_equals(cli: Cli) -> None:
 
 
 def test_demo_as_json(cli: Cli) -> None:
-    score = cli.json("demo", "--files", "60", "--kills", "1", "--hosts", "2", "--json")
+    options = ("--files", "60", "--kills", "1", "--hosts", "2", "--cluster-files", "0")
+    score = cli.json("demo", *options, "--json")
     assert score["equal"] is True
     assert score["files"] == 60
     assert score["host_kills"] == 1
@@ -53,7 +55,7 @@ def test_demo_ends_with_exit_code_1_when_the_index_differs(
             return demo.Score(equal=False)
 
     monkeypatch.setattr(demo, "Demo", Broken)
-    assert app.run_app(["demo", "--files", "1"]) == 1
+    assert app.run_app(["demo", "--files", "1", "--cluster-files", "0"]) == 1
     assert "DIFFERS" in capsys.readouterr().out
 
 

@@ -72,7 +72,8 @@ class Terminal:
 
 
 def test_the_demo_in_a_terminal_shows_bars(cli: Cli) -> None:
-    terminal = Terminal(cli, "demo", "--files", "40", "--kills", "1", "--hosts", "1")
+    options = ("--files", "40", "--kills", "1", "--hosts", "1", "--cluster-files", "0")
+    terminal = Terminal(cli, "demo", *options)
     terminal.wait_for("EQUALS")
     assert terminal.end() == 0
     assert "\x1b[" in terminal.text
@@ -81,7 +82,7 @@ def test_the_demo_in_a_terminal_shows_bars(cli: Cli) -> None:
 
 
 def test_ctrl_c_in_a_terminal_reaches_all_processes_and_leaves_none(cli: Cli) -> None:
-    terminal = Terminal(cli, "demo", "--kills", "0", "--hosts", "2")
+    terminal = Terminal(cli, "demo", "--kills", "0", "--hosts", "2", "--cluster-files", "0")
     terminal.wait_for(" indexers, ")
     processes = psutil.Process(terminal.process.pid).children(recursive=True)
     assert len(processes) > 3
@@ -91,7 +92,7 @@ def test_ctrl_c_in_a_terminal_reaches_all_processes_and_leaves_none(cli: Cli) ->
 
 
 def test_ctrl_c_while_the_demo_starts_leaves_nothing(cli: Cli) -> None:
-    terminal = Terminal(cli, "demo", "--kills", "0", "--hosts", "2")
+    terminal = Terminal(cli, "demo", "--kills", "0", "--hosts", "2", "--cluster-files", "0")
     terminal.wait_for("Indexing")
     assert terminal.ctrl_c() == 130
     assert "Traceback" not in terminal.text

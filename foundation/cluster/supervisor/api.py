@@ -151,7 +151,8 @@ async def restart_child(supervisor: str, id: Any, *, timeout: float = 10.0) -> N
 def which_children(supervisor: str) -> list[ChildState]:
     """Return what all nodes have of all children: a local read.
 
-    Starts are here as soon as ``start_child`` has returned on this node.
+    Starts are here as soon as ``start_child`` has returned on this node. A child that is wanted
+    but that no node has is not: see ``plan``.
     """
     table = cluster_of(current()).table(table_of(supervisor))
     return [

@@ -170,7 +170,7 @@ class Coordinator:
         entry = entries.get(me)
         if entry is None:
             return self.owner(key, record) != me
-        running = entry.status in SETTLED and entry.version == record.version
+        running = entry.status in SETTLED and entry.version == record.instance
         return running and self.owner(key, record) == me
 
     def case(self, key: bytes, settled: bool, minority: bool) -> Case:
@@ -222,7 +222,7 @@ class Coordinator:
     def take(self, key: bytes, generation: int, version: Any, state: bytes | None) -> bool:
         """Another node passes a child on, with its state; False: not now."""
         record = self.desired.wanted(key)
-        if record is None or record.version != tuple(version) or not self.running:
+        if record is None or record.instance != tuple(version) or not self.running:
             return False
         self.work.take(key, record, generation, state)
         return True

@@ -22,7 +22,6 @@ from foundation.cluster.supervisor.records import Record, Version
 
 MOST_TOMBSTONES = 10_000
 TOMBSTONE_SECONDS = 24 * 3600.0
-ZERO: Version = (0, "")
 
 
 class Desired:
@@ -129,7 +128,7 @@ class Desired:
             if version is None:
                 if not record.deleted:
                     news.append(key)
-            elif record.version > version or (record.declared and version == ZERO):
+            elif record.version > version or (record.declared and record.version == version):
                 news.append(key)
         return news
 

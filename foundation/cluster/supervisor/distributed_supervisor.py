@@ -34,7 +34,9 @@ class DistributedSupervisor:
 
     Attributes:
         children: what runs from the start, as for ``Supervisor``; the same on all nodes, and
-            once in the cluster, not once per node. ``child(…)`` adds options to one.
+            once in the cluster, not once per node. ``child(…)`` adds options to one. Where a
+            node starts with another spec for an id, that replaces the one of before, and the
+            child starts anew; one that was terminated stays so.
         max_restarts, max_seconds: the restart budget of each child. One that exceeds it is
             quarantined: it is tried again later, and nobody else is touched.
         max_moves: how many children of one node may be on their way to others at a time.

@@ -95,7 +95,7 @@ def decide(case: Case) -> Action:
         return _decide_absent(case)
     if record is None or record.deleted:
         return _end(mine, "it is wanted no longer")
-    if mine.version != record.version:
+    if mine.version != record.instance:
         return _end(mine, "its specification has been replaced")
     if case.minority and record.on_minority == "stop" and mine.status in ALIVE:
         return Action(KILL, "this node has lost the majority")

@@ -7,7 +7,8 @@ slice of the table ``table_of(supervisor)``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import NamedTuple
 
 from foundation.cluster.values import Labels
@@ -35,8 +36,9 @@ class Record:
     """That a child is wanted, or was.
 
     Attributes:
-        version: (Lamport counter, node that wrote it); the higher one holds. Children that are
-            declared by ``children=[…]`` have ``(0, "")``, so that every node declares the same.
+        version: (Lamport counter, node that wrote it); the higher one holds. Of children that
+            are declared by ``children=[…]``: (0, life of the node), so that the node that began
+            last declares what holds, unless the child was terminated.
         spec: its ``ChildSpec``, encoded; opaque to agents.
         restart: as in the spec.
         labels: that the node must have which runs it.
@@ -66,7 +68,21 @@ class Record:
     @property
     def declared(self) -> bool:
         """Whether ``children=[…]`` has it."""
-        return self.version == (0, "")
+        return self.version[0] == 0
+
+    @property
+    def instance(self) -> Version:
+        """What a process of it is known by: one of another instance is replaced.
+
+        Of children that are declared it depends on what is declared alone, so that nothing is
+        replaced when another node declares the same.
+        """
+        if self.token:
+            return self.version
+        return (
+            0,
+            blake2b(repr(replace(self, version=(0, ""))).encode(), digest_size=8).hexdigest(),
+        )
 
 
 class Entry(NamedTuple):
@@ -76,7 +92,7 @@ class Entry(NamedTuple):
         status: one of the words above.
         generation: how often the child has been started; a fencing token.
         pid: while it runs.
-        version: of the record that it was started by.
+        version: ``instance`` of the record that it was started by.
         note: why it is so, for people.
     """
 

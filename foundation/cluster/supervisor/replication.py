@@ -82,12 +82,6 @@ class Replication:
         self._acknowledge(first, row, done)
         self._store.changed(name, key)
 
-    def tell_all(self, name: str, key: bytes, record: Record) -> None:
-        """Tell all others of *record*; nobody waits for them to have it."""
-        data = dumps(record)
-        for node in self._agent.peers:
-            self._agent.tell(node, "sup_put", name, key, data, 0)
-
     def _acknowledge(
         self, node: str | None, row: tuple[Any, ...], done: Callable[[], None]
     ) -> None:

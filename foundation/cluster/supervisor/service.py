@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from foundation.cluster.agent import Agent
@@ -10,7 +11,7 @@ from foundation.cluster.host import SERVICES
 from foundation.cluster.supervisor.coordinator import Coordinator
 from foundation.cluster.supervisor.desired import Desired
 from foundation.cluster.supervisor.lease_keeper import LeaseKeeper
-from foundation.cluster.supervisor.records import Record
+from foundation.cluster.supervisor.records import Record, Version
 from foundation.cluster.supervisor.replication import Replication
 from foundation.cluster.supervisor.settings import service_key
 from foundation.runtime.placement import is_worker
@@ -140,11 +141,12 @@ class SupervisorService:
         coordinator.running, coordinator.leaving = True, False
         coordinator.max_moves = max_moves
         self._ends.pop(name, None)
-        now = self.now()
+        life: Version = (0, f"{self.agent.swim.generation:016d}")
         for key, record in declared:
-            if coordinator.desired.merge(key, record, now):
-                self.replication.tell_all(name, key, record)
-                coordinator.record_changed(key)
+            mine = replace(record, version=life)
+            known = coordinator.desired.wanted(key)
+            if known is None or known.instance != mine.instance:
+                self.replication.write(name, key, mine, lambda: None)
         self.agent.put(SERVICES, service_key(name), settings)
         coordinator.all_dirty()
 

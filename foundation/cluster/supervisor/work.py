@@ -112,8 +112,8 @@ class Work:
             return False
         local = self.locals.get(key)
         if local is None:
-            local = self.locals[key] = Local(STARTING, 0, record.version)
-        local.version = record.version
+            local = self.locals[key] = Local(STARTING, 0, record.instance)
+        local.version = record.instance
         local.generation = max(local.generation, self._desired.generation(key)) + 1
         local.pid = None
         self._place(local, host)
@@ -195,7 +195,7 @@ class Work:
     def take(self, key: bytes, record: Record, generation: int, state: bytes | None) -> None:
         """Another node passes a child on."""
         if key not in self.locals:  # else it is here already
-            local = self.locals[key] = Local(HOLDING, generation, record.version)
+            local = self.locals[key] = Local(HOLDING, generation, record.instance)
             local.state = state
             self._set(key, local, HOLDING)
 
@@ -246,7 +246,7 @@ class Work:
             self._rest(key, local, IGNORED, f"it has ended: {reason}")
             return
         self.remove(key)
-        if record is not None and local.version == record.version:
+        if record is not None and local.version == record.instance:
             self.forget(key)
 
     def _on_exceeded(self, key: bytes, local: Local, reason: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,9 +31,10 @@ def lives(folder: Path, since: float = 0.0) -> dict[str, list[Life]]:
         time = float(at)
         if time >= since:
             copies = found.setdefault(id, {})
-            known = copies.get(f"{process} {generation}", Life(node, int(generation), time, time))
-            copies[f"{process} {generation}"] = known._replace(last=time)
-    return {id: sorted(copies.values(), key=lambda life: life.first) for id, copies in found.items()}
+            copy = f"{process} {generation}"
+            known = copies.get(copy, Life(node, int(generation), time, time))
+            copies[copy] = known._replace(last=time)
+    return {id: sorted(each.values(), key=lambda life: life.first) for id, each in found.items()}
 
 
 def overlaps(folder: Path, since: float = 0.0) -> list[tuple[str, Life, Life]]:
@@ -40,7 +42,7 @@ def overlaps(folder: Path, since: float = 0.0) -> list[tuple[str, Life, Life]]:
     return [
         (id, one, other)
         for id, copies in lives(folder, since).items()
-        for one, other in zip(copies, copies[1:], strict=False)
+        for one, other in pairwise(copies)
         if other.first <= one.last
     ]
 
@@ -50,5 +52,5 @@ def tokens_rise(folder: Path) -> bool:
     return all(
         one.generation < other.generation
         for copies in lives(folder).values()
-        for one, other in zip(copies, copies[1:], strict=False)
+        for one, other in pairwise(copies)
     )

@@ -39,20 +39,21 @@ MARK = "FOUNDATION_REAL_TEST"
 _numbers = itertools.count(1)
 
 
-def eventually(condition: Callable[[], Any], what: str = "", seconds: float = PATIENCE) -> Any:
-    """Wait until *condition* returns something true, and return that.
+def eventually(
+    condition: Callable[..., Any], *args: Any, what: str = "", seconds: float = PATIENCE
+) -> Any:
+    """Wait until *condition*, called with *args*, returns something true; return that.
 
     Raises:
         AssertionError: it did not within *seconds*.
     """
     deadline = time.monotonic() + seconds
     while True:
-        found = condition()
+        found = condition(*args)
         if found:
             return found
         if time.monotonic() >= deadline:
-            text = what or getattr(condition, "__doc__", None) or "it"
-            raise AssertionError(f"not within {seconds} s: {text}")
+            raise AssertionError(f"not within {seconds} s: {what or condition.__qualname__}")
         time.sleep(0.01)
 
 
@@ -209,20 +210,20 @@ class RealNode:
     def record(self) -> None:
         """Have it keep the events of the cluster from now on; see ``events``."""
         self.begin("record")
-        eventually(lambda: self.do("recording"), "the recorder of events")
+        eventually(lambda: self.do("recording"), what="the recorder of events")
 
     def events(self) -> list[tuple[float, Any]]:
         """Return ``(time.monotonic(), event)`` of all there were."""
         return self.do("recorded")  # type: ignore[no-any-return]
 
-    def event(self, kind: type, node: str, nth: int = 1) -> tuple[float, Any]:
+    def event(self, kind: type[Any], node: str, nth: int = 1) -> tuple[float, Any]:
         """Wait for the *nth* event of that kind about *node*."""
 
         def found() -> Any:
-            seen = [e for e in self.events() if type(e[1]) is kind and e[1].node == node]
+            seen = [(at, e) for at, e in self.events() if type(e) is kind and e.node == node]
             return seen[nth - 1] if len(seen) >= nth else None
 
-        return eventually(found, f"{kind.__name__} {node} at {self.name}")  # type: ignore[no-any-return]
+        return eventually(found, what=f"{kind.__name__} {node} at {self.name}")  # type: ignore[no-any-return]
 
     def text(self) -> str:
         """Return what it has written."""
@@ -236,12 +237,12 @@ class RealNode:
             return self._up.result(START)
         hosts: dict[str, int] = eventually(
             lambda: (h := self.do("hosts")) if f"{self.name}/{host}" in self.do("hosts") else None,
-            f"host {host} of {self.name}",
+            what=f"host {host} of {self.name}",
         )
         return hosts[f"{self.name}/{host}"]
 
     def processes(self) -> list[psutil.Process]:
-        """Return all its processes: program, admin, control host, workers, and what they started."""
+        """Return all its processes: program, admin, hosts, and what they started."""
         return [p for p in marked(self.mark) if p.status() != psutil.STATUS_ZOMBIE]
 
     def kill(self, host: str = "main") -> float:
@@ -295,7 +296,7 @@ class RealNode:
     def wait_gone(self) -> None:
         """Wait until all its processes are gone."""
         self.process.wait(PATIENCE)
-        eventually(lambda: not self.processes(), f"{self.name}: no process is left")
+        eventually(lambda: not self.processes(), what=f"{self.name}: no process is left")
         self.release()
 
     def release(self) -> None:
@@ -378,7 +379,9 @@ class RealCluster:
     def agreed(self, names: str) -> None:
         """Wait until exactly *names* are members for each of them, and agree on it."""
         for name in names:
-            eventually(lambda name=name: self.nodes[name].settled(names), f"{names} at {name}")
+            eventually(
+                lambda name: self.nodes[name].settled(names), name, what=f"{names} at {name}"
+            )
 
     def show(self) -> None:
         """Print what the nodes have written."""
@@ -403,7 +406,7 @@ class RealCluster:
     def _end(self, node: RealNode) -> list[str]:
         try:
             node.process.wait(START)
-            eventually(lambda: not node.processes(), "end", 10.0)
+            eventually(lambda: not node.processes(), what="end", seconds=10.0)
         except (subprocess.TimeoutExpired, AssertionError):
             left = node.processes()
             names = [f"{p.pid} {' '.join(p.cmdline())[:80]}" for p in left]
@@ -417,5 +420,5 @@ class RealCluster:
 def watching(watcher: RealNode, pid: Pid) -> Future[Any]:
     """Have *watcher* monitor *pid*; the result is the ``Down`` message, and when it came."""
     result = watcher.begin("watch", pid)
-    eventually(lambda: watcher.do("is_watched", pid), "the monitor")
+    eventually(lambda: watcher.do("is_watched", pid), what="the monitor")
     return result

@@ -213,10 +213,7 @@ def formed_in(
 ) -> list[RealNode]:
     """Start a node in each namespace, which find each other by a list of addresses."""
     began = time.monotonic()
-    nodes = [
-        cluster.begin(name, app=app, **options_in(lan, name), **config)
-        for name in lan.names
-    ]
+    nodes = [cluster.begin(name, app=app, **options_in(lan, name), **config) for name in lan.names]
     for node in nodes:
         node.ready()
     cluster.agreed(lan.names)

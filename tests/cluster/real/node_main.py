@@ -2,10 +2,11 @@
 
     python node_main.py FD
 
-The first message is the settings, then requests ``(number, kind, function, args)`` follow, each
-answered by ``(number, ok, pickled value)``; *kind* is ``"run"`` for an ``async def`` that is run as a
-process in this program, ``"do"`` for a plain function of the node. All are pickles with their
-length before them. The node ends on SIGTERM and SIGINT, and when the socket is closed.
+The first message is the settings, then requests ``(number, kind, function, args)`` follow,
+each answered by ``(number, ok, pickled value)``; *kind* is ``"run"`` for an ``async def`` that
+is run as a process in this program, ``"do"`` for a plain function of the node. All are pickles
+with their length before them. The node ends on SIGTERM and SIGINT, and when the socket is
+closed.
 """
 
 from __future__ import annotations

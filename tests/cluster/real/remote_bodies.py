@@ -213,7 +213,7 @@ async def starts(host: str) -> list[Any]:
     state = await sys.get_state(pid)
     outcome.append(state["kept"])
     await stop(pid, "shutdown")
-    outcome.append((await failure(pid, "kept")))
+    outcome.append(await failure(pid, "kept"))
     again = await Echo.start(host=host, name="remote-echo")  # the name is free at once
     outcome.append(again != pid)
     await stop(again)

@@ -81,14 +81,13 @@ class Job(GenServer):
 async def start_jobs(name: str, count: int, folder: str) -> int:
     """Start children 0 … of the supervisor *name*; return how many it has."""
     spawned = (
-        supervisor.start_child(name, Job.spec(number, folder), id=number)
-        for number in range(count)
+        supervisor.start_child(name, Job.spec(number, folder), id=number) for number in range(count)
     )
     await asyncio.gather(*spawned)
     return supervisor.count_children(name)["children"]
 
 
-async def jobs_of(name: str) -> list[tuple[int, str, str]]:
+async def jobs_of(name: str) -> list[tuple[int, str | None, str]]:
     """Return ``(id, node, status)`` of all children, sorted, as this node knows them."""
     return sorted(
         (c.id, c.node, c.status) for c in supervisor.which_children(name) if type(c.id) is int

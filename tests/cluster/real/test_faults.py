@@ -43,11 +43,12 @@ def test_a_killed_control_host_is_a_new_life_of_its_node(cluster: RealCluster) -
     for node in (a, b, c):
         node.record()
     before = b.view().member("a")
+    assert before is not None
     pid = a.do("whereis", "counter")
     down = watching(b, pid)
     killed = a.kill("control")
     for other in (b, c):
-        at, event = other.event(NodeDown, "a")
+        at, _ = other.event(NodeDown, "a")
         up, again = other.event(NodeUp, "a")
         assert at < up
         print(f"control killed: down after {at - killed:.3f} s, up after {up - killed:.3f} s")
@@ -77,8 +78,8 @@ def test_a_killed_worker_is_replaced_and_the_node_stays(cluster: RealCluster) ->
     assert error.value.definite
     with pytest.raises(CallExit):
         b.run("call_it", ("named", "a"), 1)
-    eventually(lambda: a.do("hosts").get("a/w2") not in (None, old), "the new worker")
-    new = eventually(lambda: b.run("try_start", "a/w2"), "a start in the new worker")
+    eventually(lambda: a.do("hosts").get("a/w2") not in (None, old), what="the new worker")
+    new = eventually(lambda: b.run("try_start", "a/w2"), what="a start in the new worker")
     assert b.run("call_it", new, "node") == "a"
     assert new.incarnation > pid.incarnation
     assert [e for _, e in b.events() if isinstance(e, NodeDown)] == []
@@ -94,7 +95,7 @@ def test_a_stopped_worker_does_not_make_its_node_look_dead(cluster: RealCluster)
     message, when = down.result(30)
     print(f"stopped worker: Down({message.reason}) after {when - stopped:.2f} s")
     assert message.reason == "killed"  # by its control host, which found it stopped
-    new = eventually(lambda: b.run("try_start", "a/w2"), "a start in the new worker")
+    new = eventually(lambda: b.run("try_start", "a/w2"), what="a start in the new worker")
     assert b.run("call_it", new, "node") == "a"
     assert time.monotonic() - stopped > 3
     for node in (b, c):
@@ -121,7 +122,7 @@ def test_a_stopped_node_is_dropped_and_comes_back(cluster: RealCluster) -> None:
     assert error.value.reason == "noconnection"
     thawed = a.thaw()
     for other in (b, c):
-        at, event = other.event(NodeUp, "a")
+        at, _ = other.event(NodeUp, "a")
         print(f"SIGCONT to NodeUp {at - thawed:.2f} s")
     cluster.agreed("abc")
     assert b.run("call_patiently", ("counter", "a"), "node") == "a"
@@ -176,3 +177,16 @@ def test_a_whole_node_killed_at_once(cluster: RealCluster) -> None:
     print(f"crash of all processes to NodeDown {at - killed:.3f} s")
     assert event.reason == "killed"
     a.wait_gone()
+
+
+def test_a_stopped_control_host_is_replaced(cluster: RealCluster) -> None:
+    a, b, _ = cluster.form("abc", app="counter")
+    b.record()
+    stopped = a.signal(signal.SIGSTOP, "control")
+    at, event = b.event(NodeDown, "a")
+    assert event.reason == "silent"
+    up, _ = b.event(NodeUp, "a")
+    print(f"stopped control host: down after {at - stopped:.2f} s, up after {up - stopped:.2f} s")
+    cluster.agreed("abc")
+    assert b.run("call_patiently", ("counter", "a"), "node") == "a"
+    assert a.run("call_patiently", ("counter", "b"), "node") == "b"

@@ -51,8 +51,10 @@ def test_too_few_nodes(cluster: RealCluster) -> None:
 def test_a_wrong_cookie_is_refused_and_logged(cluster: RealCluster) -> None:
     a, b = cluster.form("ab")
     x = cluster.start("x", cookie="another cookie, long enough")
-    eventually(lambda: "refused a connection" in a.text() + b.text(), "a warning about the cookie")
-    eventually(lambda: "cookie" in x.text(), "a warning at the stranger")
+    eventually(
+        lambda: "refused a connection" in a.text() + b.text(), what="a warning about the cookie"
+    )
+    eventually(lambda: "cookie" in x.text(), what="a warning at the stranger")
     assert a.settled("ab")
     assert x.settled("x")
 
@@ -63,7 +65,7 @@ def test_another_cluster_is_refused_and_logged(cluster: RealCluster) -> None:
     a = cluster.start("a", port=port, strategies=strategies)
     x = cluster.start("x", of="another", strategies=strategies)
     wanted = f"this is cluster '{cluster.name}', not 'another'"
-    eventually(lambda: wanted in x.text().replace("\\", ""), "the refusal at x")
+    eventually(lambda: wanted in x.text().replace("\\", ""), what="the refusal at x")
     assert a.settled("a")
     assert x.settled("x")
 
@@ -72,7 +74,9 @@ def test_a_name_that_is_taken_is_refused(cluster: RealCluster) -> None:
     a, b = cluster.form("ab")
     b.record()
     again = cluster.start("a")
-    eventually(lambda: "the name 'a' is taken by the live node at" in again.text().replace("\\", ""))
+    eventually(
+        lambda: "the name 'a' is taken by the live node at" in again.text().replace("\\", "")
+    )
     assert again.settled("a")
     assert a.settled("ab")
     assert b.settled("ab")
@@ -106,12 +110,12 @@ def test_discovery_that_fails_drops_nobody(cluster: RealCluster) -> None:
     a = cluster.begin("a", port=port, strategies=strategies)
     b = cluster.begin("b", strategies=strategies)
     for node in (a.ready(), b.ready()):
-        eventually(lambda node=node: node.settled("ab"), "a and b")
+        eventually(lambda node: node.settled("ab"), node, what="a and b")
         node.record()
     switch.write_text("fail")
     began = time.monotonic()
-    eventually(lambda: "403 forbidden" in b.text(), "a warning")
-    eventually(lambda: "expected a list of addresses, got 7" in b.text(), "a warning")
+    eventually(lambda: "403 forbidden" in b.text(), what="a warning")
+    eventually(lambda: "expected a list of addresses, got 7" in b.text(), what="a warning")
     eventually(lambda: time.monotonic() > began + 6)  # all were asked by now
     for node in (a, b):
         assert node.settled("ab")

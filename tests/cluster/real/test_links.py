@@ -9,7 +9,7 @@ import pytest
 from foundation.cluster import NodeDown, NodeUp
 from foundation.otp import CallExit, CallTimeout, NoProc
 from tests.cluster.real.kit import RealCluster, eventually, watching
-from tests.cluster.real.netns import Lan, formed_in
+from tests.cluster.real.netns import Lan, formed_in, options_in
 
 pytestmark = pytest.mark.real
 
@@ -68,7 +68,7 @@ def test_one_way_loss_to_one_node_is_bridged_by_others(cluster: RealCluster, lan
     # a cannot reach b, but c can reach both: nobody is dropped, and agents talk by way of c.
     call = a.begin("call_it", pid, "node", 3.0)
     late = a.run("start_counter", "a/w1", "late")
-    eventually(lambda: b.do("resolve", "late", "a") == late, "the name at b")
+    eventually(lambda: b.do("resolve", "late", "a") == late, what="the name at b")
     print(f"a name told by way of a third node, {time.monotonic() - cut:.2f} s after the cut")
     with pytest.raises(CallTimeout):  # hosts do not talk by way of others
         call.result(20)
@@ -81,7 +81,7 @@ def test_a_partition_of_one_against_two_heals(cluster: RealCluster, lan: Lan) ->
     a, b, c = formed_in(cluster, lan)
     cut = lan.split("a", "bc")
     for node, gone in ((b, "a"), (c, "a"), (a, "b"), (a, "c")):
-        at, event = node.event(NodeDown, gone)
+        at, _ = node.event(NodeDown, gone)
         print(f"split to NodeDown {gone} at {node.name} {at - cut:.2f} s")
     recovered(cluster, lan.heal("a", "bc"))
 
@@ -116,3 +116,25 @@ def test_nothing_hangs_while_the_link_goes_up_and_down(cluster: RealCluster, lan
         print("outcomes of calls under a flapping link", call.result(40))
     recovered(cluster, healed)
     eventually(lambda: a.view().digest == b.view().digest)
+
+
+def test_a_node_loses_power_and_comes_back(cluster: RealCluster, lan: Lan) -> None:
+    a, b, c = formed_in(cluster, lan)
+    pids = [node.do("whereis", "counter") for node in (a, b, c)]
+    assert b.run("call_it", pids[0], "node") == "a"  # over a connection that nobody will close
+    down = [watching(node, pids[0]) for node in (b, c)]
+    lan.unplug("a")
+    a.crash()
+    a.wait_gone()
+    plugged = lan.plug("a")
+    again = cluster.start("a", app="counter", **options_in(lan, "a"))
+    for node, watched in ((b, down[0]), (c, down[1])):
+        at, event = node.event(NodeUp, "a")
+        print(f"power to NodeUp {at - plugged:.2f} s, {node.event(NodeDown, 'a')[1].reason}")
+        assert watched.result(20)[0].reason == "noconnection"
+        with pytest.raises(CallExit) as error:
+            node.run("call_it", pids[0], 1)
+        assert error.value.definite
+        assert "was not sent" in str(error.value)
+        assert again.view().member("a") == event.member
+    recovered(cluster, plugged)

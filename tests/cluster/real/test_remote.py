@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from tests.cluster.real.kit import RealCluster, eventually
 
 pytestmark = pytest.mark.real
 REMOTE = "tests.cluster.real.remote_bodies"
-SECRET = '''
+SECRET = """
 from foundation.otp import GenServer
 
 class Secret(GenServer):
@@ -30,7 +31,7 @@ async def used(host):
     from foundation.otp import call
     pid = await Secret.start(host=host, ship=True)
     return [await call(pid, 2), await call(pid, 3)]
-'''
+"""
 
 
 @pytest.fixture(scope="module")
@@ -48,19 +49,21 @@ def trio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
         yield cluster
 
 
-@pytest.mark.parametrize("body", ["calls", "messages", "links", "monitors", "starts"])
+BEGINNINGS: dict[str, list[Any]] = {
+    "calls": [[True] * 10, True, True, ("CallTimeout", "timeout", False), "still there"],
+    "messages": [True],
+    "links": [("CallExit", "ValueError")],
+    "monitors": [True, True],
+    "starts": ["StartError", "ValueError", True, True, []],
+}
+
+
+@pytest.mark.parametrize("body", BEGINNINGS)
 def test_between_nodes_as_between_hosts(trio: RealCluster, body: str) -> None:
     a = trio.nodes["a"]
     within, between = (a.run(f"{REMOTE}:{body}", host) for host in ("a/w2", "b/w2"))
-    print(between)
     assert between == within
-    expected = {
-        "calls": [[True] * 10, True, True, ("CallTimeout", "timeout", False), "still there"],
-        "messages": [True],
-        "links": [("CallExit", "ValueError")],
-        "monitors": [True, True],
-        "starts": ["StartError", "ValueError", True, True, []],
-    }[body]
+    expected = BEGINNINGS[body]
     assert between[: len(expected)] == expected
 
 

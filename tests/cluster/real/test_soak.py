@@ -1,6 +1,7 @@
 """Faults drawn from a seed, one after the other and two at a time, on nodes in namespaces.
 
-``REAL_SEED`` chooses the seed, ``REAL_STEPS`` how many steps; what was done is printed.
+``REAL_SEED`` chooses the seed, ``REAL_STEPS`` how many steps, ``REAL_NODES`` how many nodes; what
+was done is printed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import random
 import signal
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -18,13 +20,14 @@ import pytest
 
 from tests.cluster.real.jobs import overlaps, tokens_rise
 from tests.cluster.real.kit import RealCluster, eventually
-from tests.cluster.real.netns import Lan, formed_in, options_in
+from tests.cluster.real.netns import Lan, formed_in, lan_or_skip, options_in
 from tests.cluster.real.test_services import all_run
 
 BODIES = "tests.cluster.real.service_bodies"
 APP = f"{BODIES}:strict_services"
 COUNT = 12
 STEPS = int(os.environ.get("REAL_STEPS", "12"))
+NAMES = "abcdefgh"[: int(os.environ.get("REAL_NODES", "3"))]
 SEED = os.environ.get("REAL_SEED")
 pytestmark = [pytest.mark.real, pytest.mark.soak, pytest.mark.timeout(60 + 40 * STEPS)]
 
@@ -35,6 +38,7 @@ class Chaos:
     def __init__(self, cluster: RealCluster, lan: Lan, rng: random.Random) -> None:
         self.cluster = cluster
         self.lan = lan
+        self.names = lan.names
         self.rng = rng
         self.folder = Path(cluster.folder)
         self.thawed: list[float] = []
@@ -56,7 +60,9 @@ class Chaos:
     def restart(self, name: str) -> None:
         """Start the node anew."""
         self.cluster.nodes[name].wait_gone()
-        self.cluster.start(name, app=APP, **options_in(self.lan, name), expected_size=3)
+        self.cluster.start(
+            name, app=APP, **options_in(self.lan, name), expected_size=len(self.names)
+        )
         self.use(name)
 
     def seconds(self) -> float:
@@ -129,14 +135,14 @@ class Chaos:
 
     def one_way(self, name: str) -> None:
         """Lose what it sends to another."""
-        other = self.rng.choice([n for n in "abc" if n != name])
+        other = self.rng.choice([n for n in self.names if n != name])
         self.lan.misdirect(name, other)
         time.sleep(self.seconds())
         self.lan.direct(name, other)
 
     def deaf(self, name: str) -> None:
         """Lose all that is sent to it."""
-        others = [n for n in "abc" if n != name]
+        others = [n for n in self.names if n != name]
         for other in others:
             self.lan.misdirect(other, name)
         time.sleep(self.seconds())
@@ -151,24 +157,33 @@ class Chaos:
             self.lan.plug(name)
             time.sleep(self.rng.uniform(0.05, 0.8))
 
+    def split(self, name: str) -> None:
+        """Part a minority from the others."""
+        others = [each for each in self.names if each != name]
+        some = [name, *self.rng.sample(others, (len(self.names) - 3) // 2)]
+        rest = [each for each in self.names if each not in some]
+        self.lan.split("".join(some), "".join(rest))
+        time.sleep(self.seconds())
+        self.lan.heal("".join(some), "".join(rest))
+
     FAULTS = (
         kill, crash, leave, kill_control, kill_worker, stop_worker, stop_control, freeze, unplug,
-        carrier, one_way, deaf, flap,
+        carrier, one_way, deaf, flap, split,
     )  # fmt: skip
 
     def step(self) -> None:
         """Do one thing, then wait until all is well."""
         for _ in range(self.rng.choice((1, 1, 2))):
-            fault, name = self.rng.choice(self.FAULTS), self.rng.choice("abc")
+            fault, name = self.rng.choice(self.FAULTS), self.rng.choice(self.names)
             self.say(f"{fault.__name__} {name}")
             fault(self, name)
             time.sleep(self.rng.choice((0.0, 0.1, 1.0)))
         ended = time.monotonic()
-        self.cluster.agreed("abc")
+        self.cluster.agreed(self.names)
         agreed = time.monotonic() - ended
-        all_run(self.cluster, "abc", "strict", COUNT)
-        for node in "abc":
-            eventually(lambda node=node: self.served(node), f"the ledger from {node}")
+        all_run(self.cluster, self.names, "strict", COUNT)
+        for node in self.names:
+            eventually(lambda node: self.served(node), node, what=f"the ledger from {node}")
         self.say(f"  agreed after {agreed:.2f} s, all well after {time.monotonic() - ended:.2f} s")
 
     def served(self, node: str) -> bool:
@@ -220,15 +235,23 @@ class Chaos:
         ]
 
 
+@pytest.fixture
+def chaos(cluster: RealCluster) -> Iterator[Chaos]:
+    """All of it, in namespaces."""
+    lan = lan_or_skip(NAMES)
+    yield Chaos(cluster, lan, random.Random())
+    lan.close()
+
+
 @pytest.mark.parametrize("seed", [int(SEED)] if SEED else range(3))
-def test_random_faults(cluster: RealCluster, lan: Lan, seed: int) -> None:
+def test_random_faults(cluster: RealCluster, chaos: Chaos, seed: int) -> None:
     print(f"REAL_SEED={seed}")
-    formed_in(cluster, lan, APP, expected_size=3)
-    chaos = Chaos(cluster, lan, random.Random(seed))
+    chaos.rng.seed(seed)
+    formed_in(cluster, chaos.lan, APP, expected_size=len(NAMES))
     a = cluster.nodes["a"]
     a.run(f"{BODIES}:start_jobs", "strict", COUNT, str(cluster.folder))
     a.run(f"{BODIES}:start_ledger", str(cluster.folder), "strict")
-    for name in "abc":
+    for name in NAMES:
         chaos.use(name)
     for _ in range(STEPS):
         chaos.step()

@@ -33,9 +33,7 @@ def silent(folder: Path, node: str, since: float) -> bool:
 
 
 @pytest.mark.parametrize("how", ["unplug", "carrier", "split"])
-def test_children_never_run_twice_with_a_majority(
-    cluster: RealCluster, lan: Lan, how: str
-) -> None:
+def test_children_never_run_twice_with_a_majority(cluster: RealCluster, lan: Lan, how: str) -> None:
     a, b, c = formed_in(cluster, lan, f"{BODIES}:strict_services", expected_size=3)
     folder = Path(cluster.folder)
     a.run(f"{BODIES}:start_jobs", "strict", COUNT, str(folder))
@@ -118,7 +116,9 @@ def test_names_of_both_sides_of_a_split(cluster: RealCluster, lan: Lan) -> None:
     every = [*before["a"], *before["b"]]
     wanted = ["a"] * 5 + ["b"] * 5
     for node in (a, b, c):
-        eventually(lambda node=node: node.run(f"{BODIES}:holders", every) == wanted, "holders")
+        eventually(
+            lambda node: node.run(f"{BODIES}:holders", every) == wanted, node, what="holders"
+        )
     lan.unplug("a")
     parted(a, b, c)
     assert a.run(f"{BODIES}:holders", every) == ["a"] * 5 + [None] * 5
@@ -126,7 +126,9 @@ def test_names_of_both_sides_of_a_split(cluster: RealCluster, lan: Lan) -> None:
     both = [("both", number) for number in range(20)]
     held = [node.begin(f"{BODIES}:hold", both, 8) for node in (a, b)]
     for node in (a, b):
-        eventually(lambda node=node: node.do(f"{BODIES}:held") == both, "the names of one side")
+        eventually(
+            lambda node: node.do(f"{BODIES}:held") == both, node, what="the names of one side"
+        )
     healed = lan.plug("a")
     cluster.agreed("abc")
 
@@ -134,7 +136,7 @@ def test_names_of_both_sides_of_a_split(cluster: RealCluster, lan: Lan) -> None:
         seen = [node.run(f"{BODIES}:holders", [*both, *every]) for node in (a, b, c)]
         return seen[0] == seen[1] == seen[2] and None not in seen[0]
 
-    eventually(equal, "the same holders everywhere")
+    eventually(equal, what="the same holders everywhere")
     print(f"heal to the same names everywhere {time.monotonic() - healed:.2f} s")
     holders = a.run(f"{BODIES}:holders", both)
     assert c.run(f"{BODIES}:holders", every) == wanted
@@ -152,7 +154,9 @@ def test_topics_and_presence_over_a_split(cluster: RealCluster, lan: Lan) -> Non
     for node in nodes:
         node.begin(f"{BODIES}:listen", "room")
     for node in nodes:
-        eventually(lambda node=node: node.run(f"{BODIES}:present", "room") == users, "presence")
+        eventually(
+            lambda node: node.run(f"{BODIES}:present", "room") == users, node, what="presence"
+        )
     lan.unplug("a")
     parted(a, b, c)
     assert a.run(f"{BODIES}:present", "room") == ["user-a"]
@@ -163,10 +167,12 @@ def test_topics_and_presence_over_a_split(cluster: RealCluster, lan: Lan) -> Non
     lan.plug("a")
     cluster.agreed("abc")
     for node in nodes:
-        eventually(lambda node=node: node.run(f"{BODIES}:present", "room") == users, "presence")
+        eventually(
+            lambda node: node.run(f"{BODIES}:present", "room") == users, node, what="presence"
+        )
     a.run(f"{BODIES}:say", "room", ["a again"])
     c.run(f"{BODIES}:say", "room", ["c again"])
     for node in nodes:
-        eventually(lambda node=node: {"a again", "c again"} <= set(node.do(f"{BODIES}:news")[1:]))
+        eventually(lambda node: {"a again", "c again"} <= set(node.do(f"{BODIES}:news")[1:]), node)
     assert "together" not in a.do(f"{BODIES}:news")
     assert "alone" not in c.do(f"{BODIES}:news")

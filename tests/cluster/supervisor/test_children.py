@@ -265,6 +265,26 @@ def test_declared_children() -> None:
         assert jobs.counts("b") == {"children": 4, "running": 4}
 
 
+def test_a_new_release_replaces_the_specs_of_declared_children() -> None:
+    with ClusterSimulation(12, nodes=3) as cluster:
+        jobs = Jobs(cluster, children=[Worker.spec(1, id="x"), Worker.spec(1, id="same")])
+        jobs.form()
+        cluster.until(lambda: not problems(cluster, "jobs"), 5)
+        assert cluster.run("a", lambda p=jobs.whereis("a", "x"): call(p, "get")) == 1  # noqa: B008
+        same = jobs.whereis("a", "same")
+        victim = next(n for n in "abc" if n not in (same.host[0], jobs.which("a")["x"].node))
+        cluster.crash(victim)
+        cluster.until(cluster.agreed)
+        jobs.options["children"] = [Worker.spec(2, id="x"), Worker.spec(1, id="same")]
+        jobs.restart(victim)
+        cluster.until(lambda: len(jobs.registered()) == 3, 5)
+        cluster.advance(3)
+        check_exactly_once(cluster, "jobs")
+        pid = jobs.whereis("a", "x")
+        assert cluster.run("a", lambda: call(pid, "get")) == 2
+        assert jobs.whereis("a", "same") == same
+
+
 def test_what_is_needed_for_stopping_in_a_minority() -> None:
     with ClusterSimulation(7, nodes=1) as cluster:
         cluster.form()

@@ -47,7 +47,7 @@ def test_a_killed_nodes_children_run_again_at_once(cluster: RealCluster) -> None
         nodes = [state.node for state in states if state.status == "running"]  # type: ignore[attr-defined]
         return len(nodes) == 500 and nodes.count("c") > 100
 
-    eventually(balanced, "c has its share")
+    eventually(balanced, what="c has its share")
 
 
 def test_an_orderly_stop_loses_no_state(cluster: RealCluster) -> None:

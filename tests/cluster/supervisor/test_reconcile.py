@@ -22,7 +22,7 @@ from foundation.cluster.supervisor.records import (
 )
 
 VERSION = (3, "a")
-RECORD = Record(VERSION, b"spec")
+RECORD = Record(VERSION, b"spec", token="t")
 GONE = replace(RECORD, version=(4, "a"), deleted=True)
 EVERY = replace(RECORD, every_node=True)
 TEMPORARY = replace(RECORD, restart="temporary", home="me/1")
