@@ -46,8 +46,9 @@ async def start_child(
 ) -> Any:
     """Have the cluster run a child, and wait until it does.
 
-    It goes on running, restarted and moved as need be, until ``terminate_child``; nothing that
-    was answered is lost by the death of one node. After a timeout it may start still.
+    It goes on running, restarted and moved as need be, until ``terminate_child``. What was
+    answered is not lost with one node; with ``ClusterConfig.expected_size`` not with any
+    minority of the nodes, and a minority does not answer. After a timeout it may start still.
 
     Args:
         supervisor: name of the distributed supervisor.

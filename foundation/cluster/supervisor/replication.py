@@ -39,6 +39,19 @@ class Store(Protocol):
         """A record has changed."""
 
 
+class Write:
+    """A record on its way to enough members: *asked* are those it was sent to for an answer."""
+
+    __slots__ = ("asked", "done", "having", "needed", "row")
+
+    def __init__(self, row: tuple[Any, ...], needed: int, done: Callable[[], None]) -> None:
+        self.row = row
+        self.needed = needed
+        self.done = done
+        self.asked: dict[str, None] = {}
+        self.having: dict[str, None] = {}
+
+
 class Replication:
     """See the module docstring.
 
@@ -52,6 +65,8 @@ class Replication:
         self._on_synced = on_synced
         self._compared = 0.0
         self.synced: dict[str, None] = {}
+        self._number = 0
+        self._writes: dict[int, Write] = {}  # that not enough members have yet
         agent.hears["sup_put"] = lambda node, *row: self._take_row(*row)
         agent.serves["sup_put"] = self._serve_put
         agent.hears["sup_versions"] = self._on_versions
@@ -69,35 +84,56 @@ class Replication:
     # Writing
 
     def write(self, name: str, key: bytes, record: Record, done: Callable[[], None]) -> None:
-        """Take *record* in and tell all; *done* when another member, if any, has it too."""
+        """Take *record* in and tell all; *done* when enough members have it, see ``_needed``."""
         agent = self._agent
         desired = self._store.desired(name)
         desired.merge(key, record, agent.kernel.driver.now())
         row = (name, key, dumps(record), desired.generation(key))  # encoded once for all
         peers = list(agent.peers)
-        first = agent.rng.choice(peers) if peers else None
+        needed = self._needed(len(peers))
+        write = Write(row, needed, done)
+        asked = agent.rng.sample(peers, min(needed, len(peers)))
         for node in peers:
-            if node != first:
+            if node not in asked:
                 agent.tell(node, "sup_put", *row)
-        self._acknowledge(first, row, done)
+        if needed:
+            self._number += 1
+            self._writes[self._number] = write
+            for node in asked:
+                self._ask(self._number, write, node)
+        else:
+            done()
         self._store.changed(name, key)
 
-    def _acknowledge(
-        self, node: str | None, row: tuple[Any, ...], done: Callable[[], None]
-    ) -> None:
-        agent = self._agent
+    def _needed(self, peers: int) -> int:
+        """Return how many others must have a record before its writer is told.
+
+        With an expected size, so many that a majority has it: then no minority's loss loses it.
+        Else one, if there is one: then no single node's loss does.
+        """
+        majority = self._agent.config.majority
+        return min(1, peers) if majority is None else majority - 1
+
+    def _ask(self, number: int, write: Write, node: str) -> None:
+        write.asked[node] = None
 
         def answered(ok: bool, value: Any) -> None:
-            others = [n for n in agent.peers if n != node]
-            if ok or not others:
-                done()
-            else:
-                self._acknowledge(agent.rng.choice(others), row, done)
+            if number not in self._writes:
+                return
+            if ok:
+                write.having[node] = None
+                if len(write.having) >= write.needed:
+                    del self._writes[number]
+                    write.done()
+                return
+            others = [n for n in self._agent.peers if n not in write.asked]
+            if others:
+                self._ask(number, write, self._agent.rng.choice(others))
+            elif self._agent.config.majority is None:
+                del self._writes[number]
+                write.done()  # there is nobody else
 
-        if node is None:
-            done()
-        else:
-            agent.ask(node, "sup_put", row, answered)
+        self._agent.ask(node, "sup_put", write.row, answered)
 
     def _serve_put(self, origin: str, done: Callable[[bool, Any], None], *row: Any) -> None:
         self._take_row(*row)
@@ -119,6 +155,9 @@ class Replication:
         self.synced.pop(node, None)
         if up:
             self._meet(node, True)
+            for number, write in list(self._writes.items()):
+                if node not in write.having:
+                    self._ask(number, write, node)
 
     def _meet(self, node: str, back: bool) -> None:
         names = self._store.names()
