@@ -15,7 +15,10 @@ FoundationError
  ├── InvalidChildSpec        a child specification or supervisor flag is wrong (also ValueError)
  ├── NameTaken               the name is registered to another process
  ├── RegistryError           a registry refused a request
- │    ├── AlreadyRegistered, NotRegistered, NotUnique, UnknownRegistry
+ │    ├── AlreadyRegistered, NotRegistered, NotUnique
+ │    ├── UnknownRegistry
+ │    │    └── UnknownDistributedRegistry
+ │    └── ClaimTimeout       a key was not claimed in time            (also TimeoutError)
  ├── SysError                a request of ``otp/sys.py`` failed in the server, which lives on
  ├── NotInProcess            a process-only function was called elsewhere  (also RuntimeError)
  ├── BlockingCall            a plain `def` handler tried to wait           (also RuntimeError)
@@ -26,7 +29,9 @@ FoundationError
  ├── NodeError               a node could not be started, or has stopped
  └── ClusterError            something that only a cluster can do failed
       ├── NotInCluster       this node is not part of a cluster
-      └── ClusterTimeout     nodes did not come together in time          (also TimeoutError)
+      ├── ClusterTimeout     nodes did not come together in time          (also TimeoutError)
+      └── TrackerError       presence refused a request
+           ├── AlreadyTracked, NotTracked
 
 ``Exit`` is not in the tree: raising it is how a process ends itself with a reason.
 """
@@ -284,6 +289,44 @@ class UnknownRegistry(RegistryError, LookupError):
         )
 
 
+class UnknownDistributedRegistry(UnknownRegistry):
+    """No distributed registry of that name runs on this node."""
+
+    def __str__(self) -> str:
+        return (
+            f"unknown distributed registry {self.name!r}: list DistributedRegistry.spec(name="
+            f"{self.name!r}) under a supervisor of this node (each node needs one), before the "
+            "servers that use it, in a node that is started with cluster="
+        )
+
+
+class ClaimTimeout(RegistryError, TimeoutError):
+    """A key could not be claimed in time. It is certain that it was not.
+
+    Attributes:
+        registry: the registry's name.
+        key: that was claimed.
+        timeout: seconds.
+        why: what was waited for.
+    """
+
+    def __init__(self, registry: Any, key: Any, timeout: float, why: str) -> None:
+        super().__init__(registry, key, timeout, why)
+        self.registry = registry
+        self.key = key
+        self.timeout = timeout
+        self.why = why
+
+    def __reduce__(self) -> Any:  # OSError's, of which this is one, keeps two arguments
+        return type(self), (self.registry, self.key, self.timeout, self.why)
+
+    def __str__(self) -> str:
+        return (
+            f"key {self.key!r} of the distributed registry {self.registry!r} could not be "
+            f"claimed within {self.timeout} s: {self.why}; try again, or raise timeout="
+        )
+
+
 class SysError(FoundationError):
     """The request *op* of ``otp/sys.py`` failed with *reason* in *server*, which lives on."""
 
@@ -364,6 +407,18 @@ class ClusterTimeout(ClusterError, TimeoutError):
             f"{self.timeout} s ({there}){state}; check that the others run, have the same cluster "
             "name and cookie, and that discovery finds them (log level INFO shows what it does)"
         )
+
+
+class TrackerError(ClusterError):
+    """Presence refused a request."""
+
+
+class AlreadyTracked(TrackerError):
+    """The process is tracked under that topic and key already; ``update`` changes it."""
+
+
+class NotTracked(TrackerError):
+    """The process is not tracked under that topic and key."""
 
 
 def _short(value: Any, limit: int = 300) -> str:

@@ -53,6 +53,7 @@ EXAMPLES = int(os.environ.get("FOUNDATION_SEEDS", "15"))
 NODES = ["a", "b", "c"]
 node_names = st.sampled_from(NODES)
 seconds = st.sampled_from([0.01, 0.1, 0.5, 2.0, 6.0])
+pauses = st.sampled_from([0.0, 0.01, 0.1, 1.0])  # between a client's start and what happens next
 
 
 # REPLACE: the server, and what it keeps its state in.
@@ -123,14 +124,17 @@ class CartMachine(RuleBasedStateMachine):
     whatever the next rules do happens to it, too. What it is told it writes into the model.
     """
 
-    @initialize(seed=st.integers(0, 2**16))
-    def form(self, seed: int) -> None:
+    carts = Bundle("carts")
+
+    @initialize(target=carts, seed=st.integers(0, 2**16))
+    def form(self, seed: int) -> Any:
         database.rows.clear()
         self.clients: list[Body] = []
         self.numbers = 0
         # The model: what clients were told. What they were not told may have happened or not.
         self.open: dict[str, bool] = {}  # True: is open; False: is closed; not here: who knows
-        self.added: dict[str, list[str]] = {}
+        self.closing: set[str] = set()
+        self.added: dict[str, list[str]] = {}  # cart -> items
         self.cluster = ClusterSimulation(
             seed,
             nodes=NODES,
@@ -138,13 +142,16 @@ class CartMachine(RuleBasedStateMachine):
             config=ClusterConfig(strategies=(), expected_size=len(NODES)),
         )
         self.cluster.form()
-
-    carts = Bundle("carts")
+        self.cluster.advance(1)  # the applications start
+        return multiple(*(self.open_one(node, 1.0) for node in NODES))
 
     # REPLACE: what clients do. Each part of it ends in time, with an answer or an error.
 
-    @rule(target=carts, node=node_names)
-    def open_cart(self, node: str) -> Any:
+    @rule(target=carts, node=node_names, wait=pauses)
+    def open_cart(self, node: str, wait: float) -> str:
+        return self.open_one(node, wait)
+
+    def open_one(self, node: str, wait: float) -> str:
         cart = f"cart{self.number()}"
 
         async def client() -> None:
@@ -152,12 +159,14 @@ class CartMachine(RuleBasedStateMachine):
                 await start_child("carts", Cart.spec(cart, name=name_of(cart)), id=cart)
             except (FoundationError, TimeoutError):
                 return  # it may be open all the same
-            self.open.setdefault(cart, True)
+            if cart not in self.closing:
+                self.open[cart] = True
 
-        return cart if self.start(node, client) else multiple()
+        self.start(node, client, wait)
+        return cart
 
-    @rule(cart=carts, node=node_names)
-    def add(self, cart: str, node: str) -> None:
+    @rule(cart=carts, node=node_names, wait=pauses)
+    def add(self, cart: str, node: str, wait: float) -> None:
         item = f"item{self.number()}"
 
         async def client() -> None:
@@ -167,27 +176,28 @@ class CartMachine(RuleBasedStateMachine):
                 return
             self.added.setdefault(cart, []).append(item)
 
-        self.start(node, client)
+        self.start(node, client, wait)
 
-    @rule(cart=carts, node=node_names)
-    def crash(self, cart: str, node: str) -> None:
+    @rule(cart=carts, node=node_names, wait=pauses)
+    def crash(self, cart: str, node: str, wait: float) -> None:
         async def client() -> None:
             cast(name_of(cart), "crash")
 
-        self.start(node, client)
+        self.start(node, client, wait)
 
-    @rule(cart=consumes(carts), node=node_names)
-    def close_cart(self, cart: str, node: str) -> None:
+    @rule(cart=consumes(carts), node=node_names, wait=pauses)
+    def close_cart(self, cart: str, node: str, wait: float) -> None:
         async def client() -> None:
-            known = self.open.pop(cart, None)  # from now on nobody knows, until the answer
             try:
                 await terminate_child("carts", cart)
             except (FoundationError, TimeoutError):
-                return
-            if known:
+                return  # it may be closed all the same
+            if was_open:
                 self.open[cart] = False
 
-        self.start(node, client)
+        was_open = self.open.pop(cart, False)
+        self.closing.add(cart)
+        self.start(node, client, wait)
 
     # Faults: these you can leave as they are.
 
@@ -225,10 +235,13 @@ class CartMachine(RuleBasedStateMachine):
         self.cluster.network.heal()
 
     @rule(seconds=seconds)
+    def wait(self, seconds: float) -> None:
+        self.let_time_pass(seconds)
+
     def let_time_pass(self, seconds: float) -> None:
         end = self.cluster.now + seconds
         while self.cluster.now < end:
-            self.cluster.advance(0.02)
+            self.cluster.advance(0.01)
             self.never_two_of_one_cart()
             self.nothing_that_was_answered_is_lost()
 
@@ -289,12 +302,11 @@ class CartMachine(RuleBasedStateMachine):
         self.numbers += 1
         return self.numbers
 
-    def start(self, node: str, client: Any) -> bool:
-        """Start a client on *node*, if it is up."""
+    def start(self, node: str, client: Any, wait: float) -> None:
+        """Start a client on *node*, if it is up, and give it some time."""
         if self.cluster.nodes[node].up and self.cluster.nodes[node].hosts["w1"].up:
             self.clients.append(self.cluster.spawn(node, client))
-            return True
-        return False
+        self.let_time_pass(wait)
 
     def running(self) -> list[tuple[str, str]]:
         """Return which carts run on which nodes; a paused node runs nothing."""

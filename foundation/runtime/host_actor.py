@@ -87,7 +87,9 @@ class HostActor(Actor):  # type: ignore[misc]
         try:
             self.configure(config)
         except FoundationError as error:
-            self.send(self.parent, HostFailed(config.address, str(error)))
+            if config.role != "control":
+                raise
+            self.send(self.parent, HostFailed(str(error)))
 
     def configure(self, config: HostConfig) -> None:
         """Start the kernel and tell the parent."""

@@ -69,9 +69,8 @@ class HostReady:
 
 @dataclass(frozen=True)
 class HostFailed:
-    """A host cannot be what its ``HostConfig`` says; to who configured it."""
+    """From the control host to the program: it cannot be what its ``HostConfig`` says."""
 
-    address: str
     error: str
 
 

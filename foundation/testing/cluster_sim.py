@@ -207,8 +207,17 @@ class SimNode:
 
         self.simulation.loop.call_later(back_after, back)
 
+    def end_pause(self) -> None:
+        """Forget what has come during a pause: the node is dead."""
+        self.paused = False
+        self._waiting.clear()
+
     def resume(self) -> None:
         """Go on after a pause, with all that has come meanwhile."""
+        loop = self.simulation.loop
+        if not loop.is_running():  # servers need a loop that runs
+            loop.call_soon(self.resume)
+            return
         self.paused = False
         waiting, self._waiting = self._waiting, []
         for callback in waiting:
@@ -361,8 +370,7 @@ class ClusterSimulation:
         if not node.up:
             return
         node.up = False
-        node.paused = False
-        node.resume()
+        node.end_pause()
         for host in node.hosts.values():
             host.up = False
             host.kernel.close()

@@ -30,6 +30,7 @@ from foundation.transport.addresses import (
 )
 from foundation.transport.config import TransportConfig
 from foundation.transport.connection import GREETING, OPEN, PROVING, Connection
+from foundation.transport.late_acks import LateAcks
 from foundation.transport.links import Link
 from foundation.transport.sockets import open_listeners, tune
 
@@ -77,6 +78,7 @@ class Engine:
         self._dirty: list[Connection] = []
         self._owing: list[Connection] = []
         self._flush_handle: Any = None
+        self.late_acks = LateAcks(loop)
         self._paused = False
         self._closed = False
         self._sweeper: Any = None
@@ -274,15 +276,6 @@ class Engine:
             link.details.link = None
             link.engine = None  # copies of the address that cache this link look it up again
 
-    def drop(self, details: EndpointAddress) -> None:
-        """Give up every connection with a peer that is not expected to answer."""
-        link = self.links.get(details.key)
-        if link is None:
-            return
-        for conn in [*link.conns, link.dialling]:
-            if conn is not None:
-                conn.lost("given up", retry=False)
-
     def retire(self, conn: Connection) -> None:
         """*conn* is in its goodbye: later messages wait for its end."""
         link = conn.link
@@ -463,6 +456,7 @@ class Engine:
             return
         _engines.discard(self)
         self.flush()
+        self.late_acks.settle()
         self._closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()

@@ -62,6 +62,12 @@ class Link:
         while queue:
             conn.write_message(*queue.popleft())
 
+    def drop(self) -> None:
+        """Give up every connection with a peer that is not expected to answer."""
+        for conn in [*self.conns, self.dialling]:
+            if conn is not None:
+                conn.lost("given up", retry=False)
+
     def replacement(self) -> Connection | None:
         """Another open connection with this peer, if there is one."""
         for conn in self.conns:

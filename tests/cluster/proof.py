@@ -73,6 +73,15 @@ class World:
         self.holders: dict[Any, tuple[int, int]] = {}  # pid -> (key, token) that it was given
         self.heard: dict[tuple[Any, Any], list[int]] = {}  # (subscriber, publisher) -> numbers
         self.wanted: dict[str, bool] = {}  # dynamic children: acknowledged as wanted, or not
+        self.since: dict[str, float] = {}  # and since when
+        self.crashes: list[tuple[float, str]] = []
+        crash = self.cluster.crash
+
+        def crash_and_note(name: str, *, refused: bool = True) -> None:
+            self.crashes.append((self.cluster.now, name))
+            crash(name, refused=refused)
+
+        self.cluster.crash = crash_and_note  # type: ignore[method-assign]
         self.clients: list[Any] = []
         self.rounds = 0
 
@@ -130,7 +139,7 @@ class World:
             await start_child("jobs", Job.spec(name), id=name, timeout=10)
         except (FoundationError, TimeoutError):
             return  # it may run all the same
-        self.wanted[name] = True
+        self.since[name], self.wanted[name] = self.cluster.now, True
         if self.cluster.random.random() < 0.5:
             del self.wanted[name]  # from now on nobody knows, until the answer
             try:
@@ -225,11 +234,17 @@ class World:
         nodes = [n.name for n in self.cluster.live()]
         wanted = [f"stop{i}" for i in range(4)] + [f"keep{i}" for i in range(4)]
         wanted += [f"part/{i}" for i in range(3)] + [f"each@{n}" for n in nodes]
-        wanted += [name for name, alive in self.wanted.items() if alive]
+        wanted += [name for name, alive in self.wanted.items() if alive and self.kept(name)]
         wrong = [f"{n}: {running.get(n)}" for n in wanted if len(running.get(n, [])) != 1]
         wrong += [f"{n}: {at}" for n, at in running.items() if len(at) > 1 and n not in wanted]
         wrong += [f"{n}: unwanted" for n, on in self.wanted.items() if not on and n in running]
         return wrong
+
+    def kept(self, name: str) -> bool:
+        """Whether *name* cannot have been lost: records live in the memory of a majority."""
+        size = len(self.cluster.nodes)
+        since = self.since[name] - 10  # when it was asked for
+        return len({node for at, node in self.crashes if at >= since}) <= size - size // 2 - 1
 
     def names_are_found(self) -> None:
         """Each acknowledged registration with a living owner is found everywhere; no other is."""
@@ -263,6 +278,9 @@ class World:
             for body in bodies:
                 send(body.pid, "end")
 
+        # Twice: the first message after frames were lost in a cut is how that is found out.
+        cluster.run(names[0], end)
+        cluster.advance(0.5)
         cluster.run(names[0], end)
         cluster.until(lambda: all(b.ended for b in bodies), 10)
         cluster.advance(1)

@@ -15,8 +15,9 @@ from foundation.cluster.pubsub.ops import (
     topics,
     unsubscribe,
 )
-from foundation.cluster.pubsub.tracker import AlreadyTracked, NotTracked, Tracker, TrackerError
+from foundation.cluster.pubsub.tracker import Tracker
 from foundation.cluster.pubsub.values import Meta, PresenceDiff, Published
+from foundation.errors import AlreadyTracked, NotTracked, TrackerError
 
 __all__ = [
     "AlreadyTracked",

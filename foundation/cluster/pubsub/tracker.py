@@ -22,7 +22,7 @@ from foundation.cluster.pubsub.pending import Pending, nothing_to_start
 from foundation.cluster.pubsub.presence import Key
 from foundation.cluster.pubsub.presences import Place, Presences
 from foundation.cluster.pubsub.values import Meta
-from foundation.errors import FoundationError, NoProc
+from foundation.errors import AlreadyTracked, NoProc, NotTracked
 from foundation.kernel.codec import dumps, loads
 from foundation.kernel.ops import current
 from foundation.kernel.peer import bounded
@@ -33,18 +33,6 @@ from foundation.otp.child_spec import ChildSpec
 NAME = "presence"
 Listing = dict[Key, list[Meta]]
 Metas = list[Meta]
-
-
-class TrackerError(FoundationError):
-    """A tracker refused a request."""
-
-
-class AlreadyTracked(TrackerError):
-    """The process is tracked under that topic and key already; ``update`` changes it."""
-
-
-class NotTracked(TrackerError):
-    """The process is not tracked under that topic and key."""
 
 
 class Tracker:

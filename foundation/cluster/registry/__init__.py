@@ -28,7 +28,6 @@ exit signal or as message. Names whose holder lives are lost in no other way.
 Entries of a node that has gone go with it, and come back with it when it was only out of reach.
 """
 
-from foundation.cluster.registry.errors import ClaimTimeout, UnknownDistributedRegistry
 from foundation.cluster.registry.functions import (
     count,
     dispatch,
@@ -54,6 +53,7 @@ from foundation.cluster.registry.values import (
     Updated,
 )
 from foundation.cluster.registry.via import DistributedVia
+from foundation.errors import ClaimTimeout, UnknownDistributedRegistry
 from foundation.otp.registry_match import ANY
 
 via = DistributedRegistry.via

@@ -7,7 +7,6 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from foundation.cluster.registry.errors import UnknownDistributedRegistry
 from foundation.cluster.registry.host import TABLE
 from foundation.cluster.registry.index import Index
 from foundation.cluster.registry.keys import encode_key
@@ -20,7 +19,13 @@ from foundation.cluster.registry.via import (
     registry_host,
     unique_index,
 )
-from foundation.errors import AlreadyRegistered, BlockingCall, NotRegistered, NotUnique
+from foundation.errors import (
+    AlreadyRegistered,
+    BlockingCall,
+    NotRegistered,
+    NotUnique,
+    UnknownDistributedRegistry,
+)
 from foundation.kernel import ops
 from foundation.kernel.codec import dumps
 from foundation.kernel.process import CURRENT, Process

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from foundation.cluster.registry.errors import ClaimTimeout, UnknownDistributedRegistry
 from foundation.cluster.registry.host import TABLE, RegistryHost
 from foundation.cluster.registry.index import Index, UniqueIndex
 from foundation.cluster.registry.keys import encode_key
-from foundation.errors import NotUnique, RegistryError
+from foundation.errors import ClaimTimeout, NotUnique, RegistryError, UnknownDistributedRegistry
 from foundation.kernel.codec import dumps
 from foundation.kernel.codec import register as register_code
 from foundation.kernel.values import Pid

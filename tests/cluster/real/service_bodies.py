@@ -232,35 +232,28 @@ async def client(label: str) -> dict[str, Any]:
 # Names
 
 
-async def hold(keys: list[Any], seconds: float) -> Any:
-    """Register *keys*, where nobody has; stay; return ``(those held, conflicts, exits)``."""
+_held: list[Any] = []
+_lost: list[Any] = []
+
+
+async def hold(keys: list[Any]) -> None:
+    """Register those of *keys* that are free, and stay; keep what is said of conflicts."""
     trap_exit(True)
-    held = []
     for key in keys:
         try:
             await registry.register(NAMES, key, node())
-            held.append(key)
+            _held.append(key)
         except AlreadyRegistered:
             continue
-    _held[:] = held
-    conflicts: list[Any] = []
-    end = time.monotonic() + seconds
-    while (left := end - time.monotonic()) > 0:
-        try:
-            message = await receive(timeout=left)
-        except TimeoutError:
-            break
+    while True:
+        message = await receive()
         reason = getattr(message, "reason", message)
-        conflicts.append(reason.key if isinstance(reason, NameConflict) else repr(message))
-    return held, conflicts
+        _lost.append(reason.key if isinstance(reason, NameConflict) else repr(message))
 
 
-_held: list[Any] = []
-
-
-def held(running: Any) -> list[Any]:
-    """Return what ``hold`` has got."""
-    return list(_held)
+def held(running: Any) -> tuple[list[Any], list[Any]]:
+    """Return the keys that ``hold`` has got, and those it was told to have lost."""
+    return list(_held), list(_lost)
 
 
 async def holders(keys: list[Any]) -> list[str | None]:

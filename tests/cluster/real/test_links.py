@@ -25,7 +25,7 @@ def recovered(cluster: RealCluster, healed: float) -> None:
 
 
 @pytest.mark.parametrize("how", ["unplug", "carrier"])
-def test_a_node_is_cut_off_and_comes_back(cluster: RealCluster, lan: Lan, how: str) -> None:
+def test_a_node_is_cut_off_and_comes_back(lan: Lan, cluster: RealCluster, how: str) -> None:
     a, b, c = formed_in(cluster, lan)
     pids = {name: cluster.nodes[name].do("whereis", "counter") for name in "abc"}
     there, back = watching(b, pids["a"]), watching(a, pids["b"])
@@ -61,7 +61,7 @@ def test_a_node_is_cut_off_and_comes_back(cluster: RealCluster, lan: Lan, how: s
     assert [type(e) for _, e in b.events() if hasattr(e, "reason")] == [NodeDown]
 
 
-def test_one_way_loss_to_one_node_is_bridged_by_others(cluster: RealCluster, lan: Lan) -> None:
+def test_one_way_loss_to_one_node_is_bridged_by_others(lan: Lan, cluster: RealCluster) -> None:
     a, b, c = formed_in(cluster, lan)
     pid = b.do("whereis", "counter")
     cut = lan.misdirect("a", "b")
@@ -77,7 +77,7 @@ def test_one_way_loss_to_one_node_is_bridged_by_others(cluster: RealCluster, lan
     recovered(cluster, lan.direct("a", "b"))
 
 
-def test_a_partition_of_one_against_two_heals(cluster: RealCluster, lan: Lan) -> None:
+def test_a_partition_of_one_against_two_heals(lan: Lan, cluster: RealCluster) -> None:
     a, b, c = formed_in(cluster, lan)
     cut = lan.split("a", "bc")
     for node, gone in ((b, "a"), (c, "a"), (a, "b"), (a, "c")):
@@ -86,7 +86,7 @@ def test_a_partition_of_one_against_two_heals(cluster: RealCluster, lan: Lan) ->
     recovered(cluster, lan.heal("a", "bc"))
 
 
-def test_a_short_cut_loses_nothing_and_drops_nobody(cluster: RealCluster, lan: Lan) -> None:
+def test_a_short_cut_loses_nothing_and_drops_nobody(lan: Lan, cluster: RealCluster) -> None:
     a, b, c = formed_in(cluster, lan)
     pid = a.do("whereis", "counter")
     assert b.run("call_it", pid, "node") == "a"
@@ -100,7 +100,7 @@ def test_a_short_cut_loses_nothing_and_drops_nobody(cluster: RealCluster, lan: L
         assert not [e for _, e in node.events() if isinstance(e, NodeDown)]
 
 
-def test_nothing_hangs_while_the_link_goes_up_and_down(cluster: RealCluster, lan: Lan) -> None:
+def test_nothing_hangs_while_the_link_goes_up_and_down(lan: Lan, cluster: RealCluster) -> None:
     a, b, _ = formed_in(cluster, lan)
     calls = [node.begin("call_for", ("counter", to), 8.0) for node, to in ((b, "a"), (a, "b"))]
     end = time.monotonic() + 6
@@ -118,7 +118,7 @@ def test_nothing_hangs_while_the_link_goes_up_and_down(cluster: RealCluster, lan
     eventually(lambda: a.view().digest == b.view().digest)
 
 
-def test_a_node_loses_power_and_comes_back(cluster: RealCluster, lan: Lan) -> None:
+def test_a_node_loses_power_and_comes_back(lan: Lan, cluster: RealCluster) -> None:
     a, b, c = formed_in(cluster, lan)
     pids = [node.do("whereis", "counter") for node in (a, b, c)]
     assert b.run("call_it", pids[0], "node") == "a"  # over a connection that nobody will close
