@@ -57,6 +57,9 @@ class Wire(Protocol):
     def send(self, address: str, payload: bytes) -> None:
         """Send *payload* to the agent at *address*; never blocks or fails."""
 
+    def flush(self) -> None:
+        """Write what was sent, instead of in the next round of the loop."""
+
     def mute(self, addresses: Iterable[str]) -> None:
         """Throw away what goes to and comes from *addresses*, and nothing else."""
 
@@ -196,6 +199,7 @@ class Agent(ClusterHost):
                 self._swim_event(*event)
         self._send_swim()
         self.sessions.flush()
+        self.wire.flush()
         self._set_timer()
 
     def _send_swim(self) -> None:
@@ -430,6 +434,11 @@ class Agent(ClusterHost):
             self.hears[service](node, *args)
         elif node in self.peers:
             self.say_to(node, ("tell", service, args))
+
+    def tell_lazily(self, node: str, service: str, *args: Any) -> None:
+        """As ``tell``, of another node, together with what is said next or a little later."""
+        if node in self.peers:
+            self.sessions.say_lazily(("tell", service, args), (node,))
 
     def _on_tell(self, name: str, peer: AgentPeer, service: str, args: Any) -> None:
         self.hears[service](name, *args)

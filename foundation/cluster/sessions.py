@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from foundation.cluster.channel import Channel, Packet
@@ -34,16 +35,16 @@ class Sessions:
         self._dirty[name] = None
         self._agent.flush_soon()
 
-    def say_lazily(self, item: tuple[Any, ...]) -> None:
-        """Say *item* to all other agents, together with what is said next or a little later.
+    def say_lazily(self, item: tuple[Any, ...], to: Iterable[str] | None = None) -> None:
+        """Say *item* to others (None: all), together with what is said next or a little later.
 
         Each message wakes a process at the other end, which costs more than what it says.
         """
         agent = self._agent
         if agent.peers:
             data = dumps(item)
-            for peer in agent.peers.values():
-                peer.channel.send(data, lazy=True)
+            for name in agent.peers if to is None else to:
+                agent.peers[name].channel.send(data, lazy=True)
             if not self._lazy:
                 self._lazy = True
                 agent.kernel.driver.call_later(LAZY, self._late)

@@ -112,6 +112,9 @@ class SimWire:
         self.address = node.address
         self.muted: frozenset[str] = frozenset()
 
+    def flush(self) -> None:
+        """There is nothing to write."""
+
     def mute(self, addresses: Iterable[str]) -> None:
         """Throw away what goes to and comes from *addresses*."""
         self.muted = frozenset(addresses)

@@ -95,7 +95,7 @@ class Replication:
         asked = agent.rng.sample(peers, min(needed, len(peers)))
         for node in peers:
             if node not in asked:
-                agent.tell(node, "sup_put", *row)
+                agent.tell_lazily(node, "sup_put", *row)
         if needed:
             self._number += 1
             self._writes[self._number] = write

@@ -113,10 +113,8 @@ def test_discovery_that_fails_drops_nobody(cluster: RealCluster) -> None:
         eventually(lambda node: node.settled("ab"), node, what="a and b")
         node.record()
     switch.write_text("fail")
-    began = time.monotonic()
     eventually(lambda: "403 forbidden" in b.text(), what="a warning")
     eventually(lambda: "expected a list of addresses, got 7" in b.text(), what="a warning")
-    eventually(lambda: time.monotonic() > began + 6)  # all were asked by now
     for node in (a, b):
         assert node.settled("ab")
         assert not [e for _, e in node.events() if isinstance(e, (NodeDown, NodeUp))]

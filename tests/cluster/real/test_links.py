@@ -102,8 +102,8 @@ def test_a_short_cut_loses_nothing_and_drops_nobody(lan: Lan, cluster: RealClust
 
 def test_nothing_hangs_while_the_link_goes_up_and_down(lan: Lan, cluster: RealCluster) -> None:
     a, b, _ = formed_in(cluster, lan)
-    calls = [node.begin("call_for", ("counter", to), 8.0) for node, to in ((b, "a"), (a, "b"))]
-    end = time.monotonic() + 6
+    calls = [node.begin("call_for", ("counter", to), 6.0) for node, to in ((b, "a"), (a, "b"))]
+    end = time.monotonic() + 5
     turn = 0
     while time.monotonic() < end:
         turn += 1
