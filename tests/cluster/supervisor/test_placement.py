@@ -39,6 +39,7 @@ def test_children_are_spread_and_start_once(seed: int) -> None:
         jobs = Jobs(cluster, children=[Worker.spec(id="declared")])
         jobs.form()
         jobs.start_many("a", 30)
+        cluster.advance(0.02)  # what nobody waits for travels a little later
         check_exactly_once(cluster, "jobs")
         assert jobs.counts("b") == {"children": 31, "running": 31}
         assert {state.node for state in jobs.which("c").values()} == {"a", "b", "c"}
