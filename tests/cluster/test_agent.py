@@ -83,21 +83,21 @@ def test_events_tell_of_nodes_that_come_leave_die_and_fall_silent():
         assert [v.version for v in views] == sorted({v.version for v in views})
 
 
-def test_after_node_up_both_sides_can_talk_from_every_host():
-    for seed in range(20):
-        faults = Faults(delay=(0.001, 0.05), loss=0.05, reorder=0.1, duplicate=0.05)
-        with ClusterSimulation(seed, nodes=2, workers=2, faults=faults) as cluster:
-            cluster.start("a")
-            pid = cluster.run("a", start_echo, host="w2")
+@pytest.mark.parametrize("seed", range(20))
+def test_after_node_up_both_sides_can_talk_from_every_host(seed):
+    faults = Faults(delay=(0.001, 0.05), loss=0.05, reorder=0.1, duplicate=0.05)
+    with ClusterSimulation(seed, nodes=2, workers=2, faults=faults) as cluster:
+        cluster.start("a")
+        pid = cluster.run("a", start_echo, host="w2")
 
-            async def on_up():
-                subscribe()
-                while not isinstance(await receive(timeout=60), NodeUp):
-                    pass
-                return await call(pid, "hello"), await call(("echo", "a"), "name")
+        async def on_up():
+            subscribe()
+            while not isinstance(await receive(timeout=60), NodeUp):
+                pass
+            return await call(pid, "hello"), await call(("echo", "a"), "name")
 
-            cluster.start("b")
-            assert cluster.run("b", on_up) == ("hello", "name"), f"seed={seed}"
+        cluster.start("b")
+        assert cluster.run("b", on_up) == ("hello", "name")
 
 
 def test_node_down_comes_after_what_crossed_to_the_node_was_settled():
@@ -341,23 +341,23 @@ def test_a_node_of_another_cluster_name_is_refused():
         assert any("other" in text and "foundation" in text for text in texts), texts
 
 
-def test_paused_nodes_come_back_without_hanging_callers():
-    for seed in range(10):
-        with ClusterSimulation(seed, nodes=3) as cluster:
-            cluster.form()
-            cluster.run("a", start_echo)
-            cluster.advance(0.2)
-            outcomes = []
+@pytest.mark.parametrize("seed", range(10))
+def test_paused_nodes_come_back_without_hanging_callers(seed):
+    with ClusterSimulation(seed, nodes=3) as cluster:
+        cluster.form()
+        cluster.run("a", start_echo)
+        cluster.advance(0.2)
+        outcomes = []
 
-            async def client():
-                for number in range(20):
-                    try:
-                        outcomes.append(await call(("echo", "a"), number, timeout=None))
-                    except CallExit as error:
-                        outcomes.append(error.reason)
+        async def client():
+            for number in range(20):
+                try:
+                    outcomes.append(await call(("echo", "a"), number, timeout=None))
+                except CallExit as error:
+                    outcomes.append(error.reason)
 
-            body = cluster.spawn("b", client)
-            cluster.pause("a", 6.0)
-            cluster.until(lambda: body.ended, 60)
-            cluster.until(cluster.agreed, 60)
-            assert len(outcomes) == 20, f"seed={seed}"
+        body = cluster.spawn("b", client)
+        cluster.pause("a", 6.0)
+        cluster.until(lambda: body.ended, 60)
+        cluster.until(cluster.agreed, 60)
+        assert len(outcomes) == 20

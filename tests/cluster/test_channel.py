@@ -1,4 +1,4 @@
-"""Channels against an oracle: what was sent in a session arrives once, in order, or the session ends."""
+"""Channels against an oracle: a session's items arrive once, in order, or the session ends."""
 
 import random
 

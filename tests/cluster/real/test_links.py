@@ -77,6 +77,7 @@ def test_one_way_loss_to_one_node_is_bridged_by_others(lan: Lan, cluster: RealCl
     recovered(cluster, lan.direct("a", "b"))
 
 
+@pytest.mark.soak  # much like the first test
 def test_a_partition_of_one_against_two_heals(lan: Lan, cluster: RealCluster) -> None:
     a, b, c = formed_in(cluster, lan)
     cut = lan.split("a", "bc")

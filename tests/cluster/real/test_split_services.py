@@ -32,7 +32,7 @@ def silent(folder: Path, node: str, since: float) -> bool:
     return not [x for copies in lives(folder, since).values() for x in copies if x.node == node]
 
 
-@pytest.mark.parametrize("how", ["unplug", "split"])
+@pytest.mark.parametrize("how", ["unplug", pytest.param("split", marks=pytest.mark.soak)])
 def test_children_never_run_twice_with_a_majority(lan: Lan, cluster: RealCluster, how: str) -> None:
     a, b, c = formed_in(cluster, lan, f"{BODIES}:strict_services", expected_size=3)
     folder = Path(cluster.folder)
