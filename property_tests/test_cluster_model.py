@@ -130,7 +130,7 @@ class CartMachine(RuleBasedStateMachine):
     def form(self, seed: int) -> Any:
         database.rows.clear()
         self.clients: list[Body] = []
-        self.numbers = 0
+        self.numbers = self.killed_hosts = 0
         # The model: what clients were told. What they were not told may have happened or not.
         self.open: dict[str, bool] = {}  # True: is open; False: is closed; not here: who knows
         self.closing: set[str] = set()
@@ -201,8 +201,11 @@ class CartMachine(RuleBasedStateMachine):
 
     # Faults: these you can leave as they are.
 
+    @precondition(lambda self: self.killed_hosts < 4)
     @rule(node=node_names)
     def kill_worker_host(self, node: str) -> None:
+        """A child whose host dies more than four times in a minute is quarantined."""
+        self.killed_hosts += 1
         if self.cluster.nodes[node].up:
             self.cluster.nodes[node].crash_host("w1")
 

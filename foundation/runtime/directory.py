@@ -65,7 +65,7 @@ def announce(entry: Entry) -> Path | None:
         scratch = path.with_name(f"{path.name}.new")
         descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with open(descriptor, "w") as file:
-            json.dump(asdict(replace(entry, birth=_birth(entry.os_pid))), file)
+            json.dump(asdict(replace(entry, birth=birth(entry.os_pid))), file)
         os.replace(scratch, path)
     except (OSError, NodeError) as error:
         log.warning("`foundation top` will not find node %r: %s", entry.name, error)
@@ -87,7 +87,7 @@ def entries() -> list[Entry]:
             entry = Entry(**json.loads(path.read_text()))
         except (OSError, ValueError, TypeError):
             continue
-        if _runs(entry):
+        if runs(entry.os_pid, entry.birth):
             found.append(entry)
         else:
             withdraw(path)
@@ -116,8 +116,8 @@ def find(name: str | None = None) -> Entry:
     raise NodeError(f"several nodes run: {names}; choose one with --node NAME")
 
 
-def _birth(os_pid: int) -> str:
-    """Return when a program began, in the kernel's ticks; "" where there is no ``/proc``."""
+def birth(os_pid: int) -> str:
+    """Return when a process began, in the kernel's ticks; "" where there is no ``/proc``."""
     try:
         # The second field is a name in parentheses, which may contain anything.
         return Path(f"/proc/{os_pid}/stat").read_text().rpartition(")")[2].split()[19]
@@ -125,11 +125,12 @@ def _birth(os_pid: int) -> str:
         return ""
 
 
-def _runs(entry: Entry) -> bool:
+def runs(os_pid: int, born: str) -> bool:
+    """Whether the process that had that pid, and began then, still runs."""
     try:
-        os.kill(entry.os_pid, 0)
+        os.kill(os_pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        return False  # the pid of another user's program by now
-    return entry.birth == _birth(entry.os_pid)
+        return False  # the pid of another user's process by now
+    return born == birth(os_pid)

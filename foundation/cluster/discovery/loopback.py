@@ -11,12 +11,11 @@ from typing import ClassVar
 from foundation.cluster.discovery.protocol import Advertisement, Found
 from foundation.cluster.discovery.rendezvous import (
     Note,
-    birth,
     cluster_folder,
     leave,
     notes,
-    withdraw,
 )
+from foundation.runtime.directory import birth, withdraw
 
 
 @dataclass

@@ -6,7 +6,6 @@ a process that is gone is stale: ignored, and removed.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -15,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from foundation.runtime.directory import folder
+from foundation.runtime.directory import folder, runs, withdraw
 
 _LARGEST = 4096  # bytes of a file
 _LONGEST_NAME = 200  # file systems allow 255
@@ -70,12 +69,6 @@ def leave(place: Path, note: Note) -> Path:
     return path
 
 
-def withdraw(path: Path) -> None:
-    """Remove the file of a node."""
-    with contextlib.suppress(OSError):
-        path.unlink()
-
-
 def notes(place: Path) -> list[Note]:
     """Return what the running nodes have left, by file name."""
     found = []
@@ -83,20 +76,11 @@ def notes(place: Path) -> list[Note]:
         note = _read(path)
         if note is None:
             continue
-        if _runs(note):
+        if runs(note.os_pid, note.birth):
             found.append(note)
         else:
             withdraw(path)
     return found
-
-
-def birth(os_pid: int) -> str:
-    """Return when a process began, in the kernel's ticks; "" where there is no ``/proc``."""
-    try:
-        # The second field is a name in parentheses, which may contain anything.
-        return Path(f"/proc/{os_pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
 
 
 def _private(path: Path) -> Path:
@@ -137,13 +121,3 @@ def _read(path: Path) -> Note | None:
     texts = (note.node, note.address, note.birth)
     well_formed = all(isinstance(text, str) for text in texts) and type(note.os_pid) is int
     return note if well_formed and 0 < note.os_pid < 2**31 else None
-
-
-def _runs(note: Note) -> bool:
-    try:
-        os.kill(note.os_pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return False  # the pid of another user's process by now
-    return note.birth == birth(note.os_pid)

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from foundation.cluster.discovery import Advertisement, Loopback, StaticList
-from foundation.cluster.discovery.rendezvous import birth, cluster_folder
+from foundation.cluster.discovery.rendezvous import cluster_folder
+from foundation.runtime.directory import birth
 
 A = Advertisement("shop", "a", "127.0.0.1:5001")
 B = Advertisement("shop", "b", "127.0.0.1:5002")
