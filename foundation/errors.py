@@ -387,24 +387,32 @@ class ClusterTimeout(ClusterError, TimeoutError):
         timeout: for how many seconds.
         view: who was there in the end.
         settled: whether those agreed.
+        refused: why another node did not let this one in, if one did not.
     """
 
-    def __init__(self, wanted: int, timeout: float, view: Any, settled: bool) -> None:
-        super().__init__(wanted, timeout, view, settled)
+    def __init__(
+        self, wanted: int, timeout: float, view: Any, settled: bool, refused: str = ""
+    ) -> None:
+        super().__init__(wanted, timeout, view, settled, refused)
         self.wanted = wanted
         self.timeout = timeout
         self.view = view
         self.settled = settled
+        self.refused = refused
 
     def __reduce__(self) -> Any:  # OSError's, of which this is one, keeps two arguments
-        return type(self), (self.wanted, self.timeout, self.view, self.settled)
+        return type(self), (
+            *(self.wanted, self.timeout, self.view, self.settled),
+            self.refused,
+        )
 
     def __str__(self) -> str:
         there = ", ".join(self.view.names) or "nobody"
         state = "" if self.settled else ", and they do not agree yet"
+        refused = f"; {self.refused}" if self.refused else ""
         return (
             f"{self.wanted} nodes were waited for, {len(self.view)} are there after "
-            f"{self.timeout} s ({there}){state}; check that the others run, have the same cluster "
+            f"{self.timeout} s ({there}){state}{refused}; check that the others run, have the same cluster "
             "name and cookie, and that discovery finds them (log level INFO shows what it does)"
         )
 

@@ -361,8 +361,16 @@ class Agent(ClusterHost):
             if peer is not None:
                 peer.record = args[0]
             self._new_view()
-        elif kind in ("warning", "refused", "conflict"):
-            self.notice("warning", f"cluster {self.config.name!r}: {kind}: {args!r}")
+        elif kind == "refused":
+            text = f"{args[0]} refused this node: {args[1]}"
+            self.notice("error", f"cluster {self.config.name!r}: {text}")
+            self._on_refused(text)
+            self.hosts.say_all(("cl_refused", text))
+        elif kind == "conflict":
+            text = f"another node calls itself {args[0].name!r}, at {args[0].address}"
+            self.notice("error", f"cluster {self.config.name!r}: {text}")
+        elif kind == "warning":
+            self.notice("warning", f"cluster {self.config.name!r}: {args[0]}")
 
     def _up(self, record: Record) -> None:
         if record.name in self.peers:

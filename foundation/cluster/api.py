@@ -92,7 +92,7 @@ async def await_cluster(n: int, timeout: float = 30.0) -> View:
     cluster.wait_until(formed, timeout, done)
     ok, found = await sink.future
     if not ok:
-        raise ClusterTimeout(n, timeout, found, cluster.settled)
+        raise ClusterTimeout(n, timeout, found, cluster.settled, cluster.refused)
     return found  # type: ignore[no-any-return]
 
 

@@ -72,6 +72,7 @@ class ClusterHost:
         self.view = View(0, ())
         self.ready: dict[str, None] = {}  # nodes whose NodeUp has been told
         self.settled = False
+        self.refused = ""  # what another node said when it last did not let this one in
         self.tables = Tables()
         self.on_view: list[Callable[[View], None]] = []
         self.on_node: list[Callable[[str, bool, str], None]] = []
@@ -90,6 +91,7 @@ class ClusterHost:
         handlers["cl_view"] = lambda host, *state: self._on_view(*state)
         handlers["cl_down"] = lambda host, node, reason: self._drop_node(node, reason)
         handlers["cl_event"] = lambda host, event: self._on_event(event)
+        handlers["cl_refused"] = lambda host, text: self._on_refused(text)
         handlers["cl_answer"] = lambda host, *answer: self.answer(*answer)
         kernel.remote.on_host.append(self._own_host)
 
@@ -105,10 +107,15 @@ class ClusterHost:
         news = view != self.view
         self.view, self.settled = view, settled
         self.ready = dict.fromkeys(ready)
+        if len(view) > 1:
+            self.refused = ""
         if news:
             for told in self.on_view:
                 told(view)
         self._look_at_waiters()
+
+    def _on_refused(self, text: str) -> None:
+        self.refused = text
 
     def _drop_node(self, node: str, reason: str) -> None:
         hosts = list(self.tables[HOSTS].of(node))

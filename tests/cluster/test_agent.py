@@ -340,6 +340,12 @@ def test_a_node_of_another_cluster_name_is_refused():
         texts = [str(report) for _, report in cluster.reports]
         assert any("other" in text and "foundation" in text for text in texts), texts
 
+        async def wait():
+            await await_cluster(2, 1)
+
+        with pytest.raises(ClusterTimeout, match=r"refused this node.*other"):
+            cluster.run("a", wait)
+
 
 @pytest.mark.parametrize("seed", range(10))
 def test_paused_nodes_come_back_without_hanging_callers(seed):
