@@ -412,8 +412,8 @@ class ClusterTimeout(ClusterError, TimeoutError):
         refused = f"; {self.refused}" if self.refused else ""
         return (
             f"{self.wanted} nodes were waited for, {len(self.view)} are there after "
-            f"{self.timeout} s ({there}){state}{refused}; check that the others run, have the same cluster "
-            "name and cookie, and that discovery finds them (log level INFO shows what it does)"
+            f"{self.timeout} s ({there}){state}{refused}; check that the others run, have the same "
+            "cluster name and cookie, and that discovery finds them (log level INFO shows more)"
         )
 
 
