@@ -126,16 +126,22 @@ BENCHMARKS: dict[str, Benchmark] = {
     "cluster_form_3": Benchmark(cluster.form(3), unit="s", limit=1),
     "cluster_form_5": Benchmark(cluster.form(5), unit="s", limit=2),
     "cluster_register": Benchmark(
-        cluster.on_cluster(cluster.cluster_register, app=cluster.App, expected_size=3),
+        cluster.on_cluster(cluster.cluster_register(1), app=cluster.App, expected_size=3),
         least=2_500,
+    ),
+    "cluster_register_50": Benchmark(
+        cluster.on_cluster(cluster.cluster_register(50), app=cluster.App, expected_size=3)
     ),
     "cluster_lookup": Benchmark(
         cluster.on_cluster(cluster.cluster_lookup, app=cluster.App, expected_size=3),
         least=500_000,
     ),
     "cluster_start_child": Benchmark(
-        cluster.on_cluster(cluster.cluster_start_child, app=cluster.App, expected_size=3),
+        cluster.on_cluster(cluster.cluster_start_child(1), app=cluster.App, expected_size=3),
         least=2_500,
+    ),
+    "cluster_start_child_50": Benchmark(
+        cluster.on_cluster(cluster.cluster_start_child(50), app=cluster.App, expected_size=3)
     ),
     "failover_kill": Benchmark(cluster.failover_kill, unit="ms", limit=350),
     "failover_silent": Benchmark(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import signal
 import statistics
@@ -30,6 +31,7 @@ from foundation.testing.cluster_sim import ClusterSimulation
 CHILDREN = 2000
 SUBSCRIBERS = 100
 POLL = 0.005  # seconds between looks
+OnNodes = Callable[[list[AsyncNode], Effort], Awaitable[float]]
 
 
 @contextlib.asynccontextmanager
@@ -50,7 +52,7 @@ async def cluster(
 
 
 def on_cluster(
-    body: Callable[[list[AsyncNode], Effort], Awaitable[float]],
+    body: OnNodes,
     count: int = 3,
     app: Any = None,
     **options: Any,
@@ -115,17 +117,33 @@ async def _form(count: int) -> float:
 # Names
 
 
-async def cluster_register(nodes: list[AsyncNode], effort: Effort) -> float:
-    """One caller claims unique names, one after the other."""
-    number = 0
+def cluster_register(under_way: int) -> OnNodes:
+    """Return the measurement of one process that claims unique names, so many at a time."""
+    return _one_caller(under_way, lambda number: register(NAMES, number))
 
-    async def claim(size: int) -> None:
-        nonlocal number
-        for _ in range(size):
-            number += 1
-            await register(NAMES, number)
 
-    return await nodes[0].run(async_rate, claim, effort)
+def _one_caller(under_way: int, act: Callable[[int], Awaitable[Any]]) -> OnNodes:
+    async def body(nodes: list[AsyncNode], effort: Effort) -> float:
+        numbers = itertools.count(1)
+
+        async def some(size: int) -> None:
+            for _ in range(size):
+                await act(next(numbers))
+
+        async def batch(size: int) -> None:
+            if under_way == 1:
+                await some(size)
+            else:
+                share = size // under_way + 1
+                await asyncio.gather(*(some(share) for _ in range(under_way)))
+
+        async def measure() -> float:
+            await some(1)  # a node that has just started waits before it starts children
+            return await async_rate(batch, effort, start=4 * under_way)
+
+        return await nodes[0].run(measure)
+
+    return body
 
 
 async def cluster_lookup(nodes: list[AsyncNode], effort: Effort) -> float:
@@ -156,17 +174,9 @@ async def cluster_lookup(nodes: list[AsyncNode], effort: Effort) -> float:
 # Work
 
 
-async def cluster_start_child(nodes: list[AsyncNode], effort: Effort) -> float:
-    """One caller has children started, one after the other, wherever they belong."""
-    number = 0
-
-    async def begin(size: int) -> None:
-        nonlocal number
-        for _ in range(size):
-            number += 1
-            await start_child(JOBS, Counter.spec(), id=number)
-
-    return await nodes[0].run(async_rate, begin, effort)
+def cluster_start_child(under_way: int) -> OnNodes:
+    """Return the measurement of one process that has children started, so many at a time."""
+    return _one_caller(under_way, lambda n: start_child(JOBS, Counter.spec(), id=n, timeout=30))
 
 
 async def _start_children(count: int) -> None:
