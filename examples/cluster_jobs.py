@@ -26,8 +26,7 @@ class Shard(GenServer):
         self.partition = partition
 
 
-# The same on each node. "stop": a node that sees no majority stops its jobs, so that none
-# ever runs twice; for that the cluster must know its size.
+# The same on each node. "stop": where no majority is seen, jobs stop, so none ever runs twice.
 APP = [
     DistributedSupervisor.spec(
         name="jobs",
@@ -42,7 +41,6 @@ def config(directory):
 
 
 async def placement():
-    """Return where each job runs, as this node knows it."""
     return {job.id: job.node for job in which_children("jobs") if job.status == "running"}
 
 

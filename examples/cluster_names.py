@@ -33,8 +33,8 @@ APP_A = [
 
 async def greet():
     """Runs as a process of node b."""
-    print(await call(("desk", "a"), "Ann"))  # the server "desk" of node "a"
-    print(await call(GREETER, "Bob"))  # wherever it is
+    print(await call(("desk", "a"), "Ann"))  # hello Ann, from node a
+    print(await call(GREETER, "Bob"))  # hello Bob, from node a: wherever it is
 
 
 async def watch(stop_a):

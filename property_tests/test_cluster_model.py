@@ -49,7 +49,7 @@ from foundation.otp import Caller, ChildSpec, GenServer, call, cast
 from foundation.testing.bodies import Body
 from foundation.testing.cluster_sim import ClusterSimulation
 
-EXAMPLES = int(os.environ.get("FOUNDATION_SEEDS", "15"))
+EXAMPLES = int(os.environ.get("FOUNDATION_SEEDS", "80"))
 NODES = ["a", "b", "c"]
 node_names = st.sampled_from(NODES)
 seconds = st.sampled_from([0.01, 0.1, 0.5, 2.0, 6.0])
@@ -70,7 +70,9 @@ class Database:
         self.rows: dict[str, tuple[int, list[str]]] = {}
 
     def read(self, cart: str, generation: int) -> list[str]:
-        items = self.rows.get(cart, (0, []))[1]
+        seen, items = self.rows.get(cart, (0, []))
+        if generation <= seen:
+            raise ValueError(f"{cart}: a second start with generation {generation}, after {seen}")
         self.write(cart, generation, items)  # from now on, older ones are refused
         return items
 
@@ -314,11 +316,12 @@ class CartMachine(RuleBasedStateMachine):
     def running(self) -> list[tuple[str, str]]:
         """Return which carts run on which nodes; a paused node runs nothing."""
         return [
-            (process.server.name, node.name)
+            (server.name, node.name)
             for node in self.cluster.live()
             if not node.paused
             for process in self.cluster.processes(node.name)
-            if isinstance(getattr(process, "server", None), Cart) and process.state == "running"
+            if isinstance(server := getattr(process, "server", None), Cart)
+            if process.state == "running"
         ]
 
     def clients_are_done(self) -> bool:

@@ -125,9 +125,8 @@ def demo(
         "foundation run bank:Bank",
         "foundation run shop.main:App --name shop --hosts 4 --cookie-file secret",
         "foundation run bank:Bank --hosts 0",
+        "foundation run bank:Bank --cluster shop --bind 10.0.0.1 --join 10.0.0.2:4400",
         "foundation run bank:Bank --cluster shop --label zone=a",
-        "foundation run bank:Bank --cluster shop --bind 10.0.0.1 --cluster-port 4400 "
-        "--join 10.0.0.2:4400",
     )
 )
 def run(

@@ -139,7 +139,7 @@ def test_version_and_help(cli: Cli) -> None:
     assert "Exit codes: 0 done, 1 failed, 2 the command line is wrong" in out
 
 
-@pytest.mark.parametrize("command", ["demo", "run", "tree", "top"])
+@pytest.mark.parametrize("command", ["demo", "run", "tree", "top", "cluster"])
 def test_help_of_each_command_ends_in_command_lines(cli: Cli, command: str) -> None:
     code, out, _ = cli.run(command, "--help")
     assert code == 0

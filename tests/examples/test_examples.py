@@ -49,6 +49,33 @@ PROGRAMS = {
             "3",
         ],
     ),
+    "cluster_names": Expected(
+        [
+            "a b",
+            "hello Ann, from node a",
+            "hello Bob, from node a",
+            "a is down: left",
+            "nobody has the name any more",
+        ]
+    ),
+    "cluster_chat": Expected(
+        ["['ann on a', 'bob on b']", "['bob: hello', 'bob: anybody here?']", "['ann on a']"]
+    ),
+    "cluster_jobs": Expected(
+        [
+            "6 jobs run, some on each node: ['a', 'b', 'c']",
+            "without c its jobs would move, and no others: {'c'}",
+            "c was killed; as planned: True",
+            "the others stayed: True",
+        ]
+    ),
+    "cluster_simulated": Expected(
+        [
+            "50 clusters broke for half a minute each; no number was given twice",
+            "25 minutes of theirs took less than one of ours: True",
+            "a seed does the same again",
+        ]
+    ),
     "thespian_both_ways": Expected(["HELLO WORLD", "True HELLO THESPIAN", "HELLO PLAIN MESSAGE"]),
 }
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("mypy")
-API = Path(__file__).with_name("api.py")
+HERE = Path(__file__).parent
 
 
-def test_the_public_api_is_typed():
-    command = [sys.executable, "-m", "mypy", "--strict", str(API)]
-    root = API.parents[2]
+@pytest.mark.parametrize("api", ["api.py", "api_cluster.py"])
+def test_the_public_api_is_typed(api):
+    command = [sys.executable, "-m", "mypy", "--strict", str(HERE / api)]
+    root = HERE.parents[1]
     found = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=300)
     assert found.returncode == 0, found.stdout + found.stderr

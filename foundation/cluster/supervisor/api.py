@@ -242,10 +242,12 @@ async def undrain(node: str, timeout: float = 10.0) -> None:
 
 
 def generation() -> int:
-    """Return which start of this distributed child this is: a fencing token.
+    """Return the number of this start of a distributed child: a fencing token.
 
-    A store that refuses writes with a lower number than it has seen keeps out a former copy
-    that does not know yet that it was replaced. An ordinary process gets 0.
+    It is above those of all earlier starts, and no count. A store that refuses writes with a lower
+    number than it has seen keeps out a former copy that does not know yet that it was replaced.
+    (With ``on_minority="keep"`` the two sides of a split may use one number.) An ordinary process
+    gets 0.
     """
     found = current().get_extra(CHILD)
     return found[2] if found is not None else 0

@@ -38,7 +38,7 @@ class ChildState:
         pid: while it runs.
         status: ``"running"``, ``"starting"``, ``"stopping"``, ``"leaving"``, ``"moving"``,
             ``"holding"``, ``"quarantined"`` or ``"ignored"``.
-        generation: how often it has been started; a fencing token.
+        generation: the number of its present start, above those of all earlier ones.
         reason: why, where that says something.
     """
 

@@ -115,3 +115,17 @@ def supervisor_of(table: str) -> str | None:
 
 register(Record, 113)
 register(Entry, 114)
+
+RESTARTS_BITS = 20  # of a generation: restarts in place
+
+
+def next_generation(known: int, life: int) -> int:
+    """Return the generation of a start by a node, above all that are *known*.
+
+    A runner that restarts a child in place adds one, which a node that takes the child over may
+    not hear of. So a take-over leaves room: it is above any such restart. The generation of a
+    child that nobody remembers begins with the *life* of the node: above those that a cluster
+    which has died as a whole has used, unless the node's clock has gone back since.
+    """
+    rounds = (known >> RESTARTS_BITS) + 1 if known else life
+    return rounds << RESTARTS_BITS

@@ -29,6 +29,7 @@ from foundation.cluster.supervisor.records import (
     STOPPING,
     TOKENS,
     Record,
+    next_generation,
     table_of,
 )
 from foundation.cluster.supervisor.waiters import Waiters
@@ -114,7 +115,8 @@ class Work:
         if local is None:
             local = self.locals[key] = Local(STARTING, 0, record.instance)
         local.version = record.instance
-        local.generation = max(local.generation, self._desired.generation(key)) + 1
+        known = max(local.generation, self._desired.generation(key))
+        local.generation = next_generation(known, self._agent.swim.generation)
         local.pid = None
         self._place(local, host)
         self._set(key, local, STARTING)  # O1

@@ -333,21 +333,46 @@ def test_a_child_knows_its_generation_and_others_have_none() -> None:
     with cluster:
         assert cluster.run("a", lambda: (generation(), me())[0]) == 0
         jobs.start("a", Worker, id="x")
-        for expected in (1, 2, 3):
+        for starts in (1, 2, 3):
             state = jobs.which("a")["x"]
-            assert state.generation == expected
-            assert cluster.run("a", lambda p=state.pid: call(p, "generation")) == expected
-            cluster.crash(state.node) if expected == 1 else cluster.nodes[state.node].crash_host(
+            assert state.generation == starts << 20
+            inside = cluster.run("a", lambda p=state.pid: call(p, "generation"))
+            assert inside == state.generation
+            cluster.crash(state.node) if starts == 1 else cluster.nodes[state.node].crash_host(
                 state.pid.host.partition("/")[2]
             )
             cluster.until(
-                lambda e=expected: any(
-                    s.status == "running" and s.generation == e + 1
+                lambda n=starts: any(
+                    s.status == "running" and s.generation == (n + 1) << 20
                     for s in _which(cluster)
                 ),
                 5,
             )  # fmt: skip
-        assert "generation 4" in cluster.run(cluster.live()[0].name, lambda: explain("jobs", "x"))
+        told = cluster.run(cluster.live()[0].name, lambda: explain("jobs", "x"))
+        assert f"generation {4 << 20}" in told
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_take_over_is_above_restarts_that_only_the_lost_node_knows_of(seed: int) -> None:
+    cluster, jobs = formed(seed, config=config(expected_size=3))
+    with cluster:
+        cluster.advance(3)
+        jobs.start("a", Worker, id="x", on_minority="stop")
+        before = jobs.which("a")["x"]
+        other = next(n for n in "abc" if n != before.node)
+        cluster.isolate([before.node])
+        host = before.pid.host.partition("/")[2]
+        cluster.kernel(before.node, host).signals.signal(before.pid, before.pid, "kill")
+        cluster.advance(0.2)
+        alone = jobs.which(before.node)["x"]
+        assert alone.generation == before.generation + 1
+
+        def taken_over() -> bool:
+            state = jobs.which(other).get("x")
+            return state is not None and state.status == "running" and state.node != before.node
+
+        cluster.until(taken_over, 20)
+        assert jobs.which(other)["x"].generation > alone.generation
 
 
 def _which(cluster: ClusterSimulation) -> Any:
