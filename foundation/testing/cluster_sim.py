@@ -25,7 +25,7 @@ from foundation.cluster.config import ClusterConfig
 from foundation.cluster.setup import install_agent, install_host
 from foundation.kernel.kernel import Kernel
 from foundation.kernel.process import Process
-from foundation.otp.application import root_specs, spawn_root
+from foundation.otp.application import ROOT, root_specs, spawn_root
 from foundation.otp.child_spec import ChildSpec
 from foundation.otp.kernel_setup import install
 from foundation.runtime.driver import AsyncioDriver
@@ -356,10 +356,20 @@ class ClusterSimulation:
         node.agent.candidates([n.address for n in self.nodes.values()])
 
     def form(self, seconds: float = 30.0) -> float:
-        """Start all nodes and wait until they agree; return how long that took."""
+        """Start all nodes, wait until they agree and run the application; return how long."""
         for name in self.nodes:
             self.start(name)
-        return self.until(self.agreed, seconds)
+        return self.until(self.formed, seconds)
+
+    def formed(self) -> bool:
+        """Whether all nodes that are up agree and have started the application."""
+        return self.agreed() and all(self.started(node.name) for node in self.live())
+
+    def started(self, name: str) -> bool:
+        """Whether the application of a node has started; True where there is none."""
+        kernel = self.nodes[name].hosts["control"].kernel
+        root = kernel.names.lookup(ROOT)
+        return not self.app or (root in kernel.procs and kernel.procs[root].state == "running")
 
     def agreed(self) -> bool:
         """Whether all nodes that are up see just each other, and have settled."""

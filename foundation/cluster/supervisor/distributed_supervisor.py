@@ -38,7 +38,8 @@ class DistributedSupervisor:
             node starts with another spec for an id, that replaces the one of before, and the
             child starts anew; one that was terminated stays so.
         max_restarts, max_seconds: the restart budget of each child. One that exceeds it is
-            quarantined: it is tried again later, and nobody else is touched.
+            quarantined: it is tried again later, and nobody else is touched. So is one that has
+            lost five worker hosts within a minute, since it may be what kills them.
         max_moves: how many children of one node may be on their way to others at a time.
         on_minority: what children do on a node that does not see the majority of
             ``ClusterConfig.expected_size``: ``"keep"`` running, so that both sides of a split may
