@@ -36,7 +36,7 @@ def install_chaos(cluster: ClusterHost) -> None:
     remote = cluster.kernel.remote
 
     def mute(host: str, nodes: list[str]) -> None:
-        remote.muted = frozenset(nodes)
+        remote.foreign.muted = frozenset(nodes)
 
     remote.handlers["cl_mute"] = mute
     if isinstance(cluster, Agent):

@@ -44,7 +44,6 @@ from __future__ import annotations
 import dataclasses
 import pickle
 import struct
-import sys
 from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any
@@ -54,6 +53,7 @@ import cloudpickle
 import msgpack
 
 from foundation.errors import CodecError, Unsendable
+from foundation.kernel.by_value import ByValue, shipped
 from foundation.kernel.values import (
     Alias,
     BadReturn,
@@ -112,27 +112,6 @@ _from_raw: dict[int, Callable[[bytes], object]] = {
 }
 
 _class_of: dict[int, type] = {}
-
-
-class ByValue:
-    """Stands for a class or function that arrives as itself although it is not importable there."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-
-def _ship(by_value: ByValue) -> bytes:
-    value = by_value.value
-    module = sys.modules.get(value.__module__)
-    if module is None or value.__module__ in cloudpickle.list_registry_pickle_by_value():
-        return _cloudpickled(value)
-    cloudpickle.register_pickle_by_value(module)
-    try:
-        return _cloudpickled(value)
-    finally:
-        cloudpickle.unregister_pickle_by_value(module)
 
 
 class _TooDeep(Exception):
@@ -489,7 +468,7 @@ def _chain_unpacking(allow_pickle: bool, allow_code: bool = True) -> Callable[[A
 
 
 _from_list[BY_VALUE] = _from_blob
-_raw[ByValue] = (SHIPPED, _ship)
+_raw[ByValue] = (SHIPPED, shipped)
 _pack_nested = _chain_packing()
 _pack = _packing(0, _pack_nested)
 _pack_frame = _packing(0, _pack_nested, look=False)

@@ -11,7 +11,7 @@ Invariants:
     R3  When a host goes down, every link, monitor, call and name that crosses to it is
         settled, once.
     R4  Hosts of other nodes (*foreign* ones) share no names and tables with this host, and when
-        a frame from or to one is lost, R3 applies (``kernel/association.py``).
+        a frame from or to one is lost, R3 applies (``kernel/foreign.py``).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from foundation.errors import CodecError, NoConnection
-from foundation.kernel.association import ACCEPT, ANNOUNCE, FOLLOW, RESTART, Association
 from foundation.kernel.codec import dumps, dumps_frame, loads
+from foundation.kernel.foreign import Foreign
 from foundation.kernel.peer import PROCESS_KINDS, Peer, bounded, pack_reason, unpack_reason
 from foundation.kernel.process import SYS, Caller, Process
 from foundation.kernel.reports import Notice
@@ -34,10 +34,6 @@ SEND, CALL, REPLY, FAIL, LINK, UNLINK, EXIT, MONITOR, DEMONITOR, DOWN, SPAWN = r
 
 MAX_OPS = 2000  # in one frame: bounds the memory and the pause of the receiver
 MAX_FRAME = 16 * 1024 * 1024  # bytes at which a frame of several operations is divided
-EARLY_FRAMES = 200  # kept of a foreign host that this one has not been told of yet ...
-EARLY_HOSTS = 100  # ... of so many such hosts ...
-EARLY_SECONDS = 2.0  # ... for so long
-LOST_SECONDS = 0.1  # between the loss of a connection and the end of what crosses over it
 
 
 class Remote:
@@ -47,12 +43,8 @@ class Remote:
         self._kernel = kernel
         self.peers: dict[str, Peer] = {}
         self.neighbours: dict[str, Peer] = {}  # those of this node
-        self._early: dict[str, list[bytes]] = {}  # frames of hosts that will be peers
-        self._associations = 0
-        self.muted: frozenset[str] = frozenset()  # nodes that nothing goes to or comes from: chaos
+        self.foreign = Foreign(kernel, self)
         self.accept_code = False  # by value, in starts from other nodes
-        # Foreign hosts that went down: their incarnation, and their number that is over.
-        self._severed: dict[str, tuple[int, int]] = {}
         self._dirty: dict[str, Peer] = {}
         self._exported: dict[int, Caller] = {}  # callers that another host is to answer
         self._export = 0
@@ -89,56 +81,6 @@ class Remote:
 
     # Hosts
 
-    def foreign_up(self, host: str, incarnation: int) -> None:
-        """A host of another node can be reached from now on."""
-        known = self.peers.get(host)
-        if known is not None:
-            if known.incarnation == incarnation:
-                return
-            self.host_down(host, "killed")
-        life, ended = self._severed.pop(host, (0, 0))
-        met = life == incarnation
-        association = self._next_association(ended if met else 0)
-        self.peers[host] = Peer(host, incarnation, association)
-        for frame in self._early.pop(host, ()):
-            self.on_frame(frame)
-        if met:
-            self.announce(host)  # to them the last association may not be over yet
-
-    def _next_association(self, ended: int) -> Association:
-        self._associations += 1
-        return Association(self._associations, ended)
-
-    def announce(self, host: str) -> None:
-        """Let a foreign host know that what crossed between it and this one is settled."""
-        peer = self.peers.get(host)
-        if peer is not None and peer.association is not None:
-            self._dirty[host] = peer
-            self._kernel.wake()
-
-    def connection_lost(self, host: str) -> None:
-        """The connection to a foreign host broke: what was under way may be lost (R4).
-
-        Most often that host is dead, and its node says so a moment later, with the reason.
-        """
-        peer = self.peers.get(host)
-        association = peer.association if peer is not None else None
-        if association is None or not association.used:
-            return
-
-        def settle() -> None:
-            now = self.peers.get(host)
-            if now is not None and now.association is association:
-                self._begin_anew(now, self._next_association(association.over))
-
-        self._kernel.driver.call_later(LOST_SECONDS, lambda: self._kernel.turn(settle))
-
-    def _begin_anew(self, peer: Peer, association: Association) -> None:
-        """Settle all that crosses to a foreign host, and go on in *association*."""
-        self.host_down(peer.host, "noconnection")
-        self._severed.pop(peer.host, None)
-        self.peers[peer.host] = Peer(peer.host, peer.incarnation, association)
-
     def host_up(self, host: str, incarnation: int) -> bool:
         """Another host can be reached from now on; False when that is no news, or too old."""
         if self._buried.get(host, -1) >= incarnation:
@@ -171,10 +113,8 @@ class Remote:
             kernel.names.forget_host(host)
             for told in self.on_host:
                 told(host, False)
-        elif peer.association is not None and peer.association.used:
-            if len(self._severed) >= EARLY_HOSTS:
-                del self._severed[next(iter(self._severed))]
-            self._severed[host] = (peer.incarnation, peer.association.over)
+        else:
+            self.foreign.went_down(peer)
         for caller in list(peer.calls.values()):
             kernel.answer(caller, False, reason)
         for local, remote in list(peer.links):
@@ -219,6 +159,11 @@ class Remote:
             self._kernel.wake()
         peer.ops.append(operation)
 
+    def touch(self, peer: Peer) -> None:
+        """Send a frame to *peer* at the end of this turn, be there operations or not."""
+        self._dirty[peer.host] = peer
+        self._kernel.wake()
+
     def flush(self) -> None:
         """Send what has gathered, at the end of a turn."""
         if not self._dirty:
@@ -247,7 +192,7 @@ class Remote:
         if association is not None:
             association.sent += 1
         self.frames_out += 1
-        if self.muted and peer.host.partition("/")[0] in self.muted:
+        if self.foreign.muted and self.foreign.is_muted(peer.host):
             return
         self.ops_out += len(ops)
         kernel.driver.send_frame(peer.host, frame)
@@ -264,15 +209,15 @@ class Remote:
         host, incarnation, mine, *association, ops = decoded
         if mine != self._kernel.incarnation:
             return  # R2
-        if self.muted and host.partition("/")[0] in self.muted:
+        if self.foreign.muted and self.foreign.is_muted(host):
             return
         peer = self.peers.get(host)
         if association and (peer is None or peer.incarnation != incarnation):
-            self._keep_early(host, frame)
+            self.foreign.keep_early(host, frame)
             return
         if peer is None or peer.incarnation != incarnation:
             return  # R2
-        if (association or peer.association) and not self._admit(peer, association):
+        if (association or peer.association) and not self.foreign.admit(peer, association):
             return
         self.frames_in += 1
         self.ops_in += len(ops)
@@ -286,40 +231,6 @@ class Remote:
                 handler(host, *operation[1:])
             except Exception as error:  # the operations after it are no worse for it
                 self._complain(f"operation {operation[0]!r} from {host}: {error}")
-
-    def _admit(self, peer: Peer, head: list[int]) -> bool:
-        """Whether to apply a frame of a foreign host (R4)."""
-        if peer.association is None or len(head) != 3:
-            return False
-        association = peer.association
-        verdict = association.judge(*head)
-        if verdict == FOLLOW:
-            association = self._next_association(association.over)
-            association.theirs = head[0]
-            self._begin_anew(peer, association)
-            verdict = association.judge(*head)
-        if verdict == RESTART:
-            self._begin_anew(peer, self._next_association(association.over))
-        if verdict in (RESTART, ANNOUNCE):
-            self.announce(peer.host)
-        return verdict == ACCEPT
-
-    def _keep_early(self, host: str, frame: bytes) -> None:
-        """Keep a frame until this host is told of its sender, which has heard of us first."""
-        frames = self._early.get(host)
-        if frames is None:
-            if len(self._early) >= EARLY_HOSTS:
-                return
-            frames = self._early[host] = []
-            kept = frames
-
-            def expire() -> None:
-                if self._early.get(host) is kept:
-                    del self._early[host]
-
-            self._kernel.driver.call_later(EARLY_SECONDS, expire)
-        if len(frames) < EARLY_FRAMES:
-            frames.append(frame)
 
     def _complain(self, text: str) -> None:
         self._kernel.driver.report(Notice("warning", text))

@@ -145,7 +145,7 @@ class Host:
         """A host of another node can be reached at *actor*."""
         self.actors[address] = actor
         self._foreign.append((actor, address))
-        self.kernel.remote.foreign_up(address, incarnation)
+        self.kernel.remote.foreign.up(address, incarnation)
 
     def foreign_down(self, address: str, reason: str) -> None:
         """A host of another node is gone, or cannot be reached."""
@@ -159,7 +159,7 @@ class Host:
         """The connection to *actor* broke; that matters where it is of another node."""
         for known, address in self._foreign:
             if known == actor:
-                self.kernel.turn(self.kernel.remote.connection_lost, address)
+                self.kernel.turn(self.kernel.remote.foreign.connection_lost, address)
 
     def receive(self, message: Any, sender: Any) -> bool:
         """Take a message of the host protocol; False when it is none."""

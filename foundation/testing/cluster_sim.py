@@ -97,7 +97,7 @@ class SimNodeHost:
 
     def foreign_up(self, address: str, incarnation: int, actor: Any) -> None:
         """A host of another node can be reached."""
-        self.kernel.remote.foreign_up(address, incarnation)
+        self.kernel.remote.foreign.up(address, incarnation)
 
     def foreign_down(self, address: str, reason: str) -> None:
         """A host of another node is gone."""

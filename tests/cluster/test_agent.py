@@ -312,7 +312,7 @@ def test_state_stays_bounded_over_a_thousand_restarts():
 
         def size():
             own = (agent.peers, agent.ready, agent.questions, agent.barriers._open)
-            hosts = (remote.peers, remote._early, remote._severed, remote._buried)
+            hosts = (remote.peers, remote.foreign._early, remote.foreign._severed, remote._buried)
             entries = sum(len(list(table.items())) for table in agent.tables)
             return [len(x) for x in (*own, *hosts, agent.swim.counters)] + [entries]
 

@@ -128,7 +128,7 @@ def _nudge(cluster):
     for one, other in (("a", "b"), ("b", "a")):
         kernel = cluster.kernel(one)
         if f"{other}/w1" in kernel.remote.peers:
-            kernel.remote.announce(f"{other}/w1")
+            kernel.remote.foreign.announce(f"{other}/w1")
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -190,7 +190,7 @@ def test_one_side_that_forgets_the_other_makes_it_settle_too():
         cluster.spawn("a", watcher, there.pid)
         cluster.advance(0.2)
         cluster.kernel("b").remote.host_down("a/w1", "noconnection")
-        cluster.kernel("b").remote.foreign_up("a/w1", cluster.kernel("a").incarnation)
+        cluster.kernel("b").remote.foreign.up("a/w1", cluster.kernel("a").incarnation)
         cluster.advance(0.2)
         assert [m.reason for m in seen] == ["noconnection"]
 
@@ -206,9 +206,9 @@ def test_frames_of_a_host_that_is_not_known_yet_are_kept_for_it():
         kernel = cluster.kernel("a")
         cluster.advance(0.1)
         kernel.remote.host_down("b/w1", "noconnection")
-        kernel.remote._severed.clear()
+        kernel.remote.foreign._severed.clear()
         cluster.loop.call_later(
-            0.5, kernel.remote.foreign_up, "b/w1", cluster.kernel("b").incarnation
+            0.5, kernel.remote.foreign.up, "b/w1", cluster.kernel("b").incarnation
         )
 
         async def ask():
