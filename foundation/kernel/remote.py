@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any
 from foundation.errors import CodecError, NoConnection
 from foundation.kernel.codec import dumps, dumps_frame, loads
 from foundation.kernel.foreign import Foreign
-from foundation.kernel.peer import PROCESS_KINDS, Peer, bounded, pack_reason, unpack_reason
+from foundation.kernel.peer import Peer, bounded, pack_reason, unpack_reason
 from foundation.kernel.process import SYS, Caller, Process
 from foundation.kernel.reports import Notice
+from foundation.kernel.starts import Starts
 from foundation.kernel.values import Crash, Pid, Ref
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Remote:
         self.frames_in = self.frames_out = self.ops_in = self.ops_out = 0
         self.on_host: list[Callable[[str, bool], None]] = []  # told of hosts up and down
         self.on_gone: list[Callable[[Pid], None]] = []  # told of deaths in other hosts
-        names = kernel.names
+        names, starts = kernel.names, Starts(kernel, self)
         self.handlers: dict[Any, Callable[..., Any]] = {
             SEND: self._on_send,
             CALL: self._on_call,
@@ -66,9 +67,9 @@ class Remote:
             MONITOR: self._on_monitor,
             DEMONITOR: self._on_demonitor,
             DOWN: self._on_down,
-            SPAWN: self._on_spawn,
+            SPAWN: starts.on_spawn,
             "answer": self._on_answer,
-            "spawn_cancel": self._on_spawn_cancel,
+            "spawn_cancel": starts.on_cancel,
             "alias": lambda host, alias, payload: kernel.deliver(alias, loads(payload)),
             "claim": names.on_claim,
             "granted": names.on_granted,
@@ -493,40 +494,3 @@ class Remote:
         caller = self._token(peer, sink, pid, Pid(host, peer.incarnation, 0))
         self._say(peer, (SPAWN, caller.ref, pid.serial, payload))
         return caller
-
-    def _on_spawn(self, host: str, ref: int, sender: int, payload: bytes) -> None:
-        starter = Caller(None, self._there(host, sender), self._kernel.outside, None, ref)
-        within = host in self.neighbours
-        try:
-            fields: Any = loads(payload, allow_code=within or self.accept_code)
-            kind, body, link, name, extra, parent, ancestors = fields
-            process_class = PROCESS_KINDS[kind]
-        except (CodecError, KeyError, TypeError, ValueError) as error:
-            why = error if within else self._cannot_load(error)
-            self._kernel.answer(starter, False, Crash.from_exception(why))
-            return
-        child = self._kernel.spawn(
-            process_class,
-            body,
-            parent_pid=parent,
-            ancestors=ancestors,
-            link=link,
-            name=name,
-            starter=starter,
-            extra=extra,
-        )
-        if child.starter is not None:
-            self.peers[host].spawning[ref] = child  # until it is acknowledged: see ``answer``
-
-    def _cannot_load(self, error: Exception) -> CodecError:
-        return CodecError(
-            f"{self._kernel.address} cannot load what it should start: {error}; install the "
-            "module on that node, or start with ship=True where the node accepts code"
-        )
-
-    def _on_spawn_cancel(self, host: str, ref: int) -> None:
-        child = self.peers[host].spawning.pop(ref, None)
-        if child is not None:
-            if child.parent is not None:  # the starter has given up: no EXIT for it (GS-13)
-                self._kernel.signals.unlink(child, child.parent)
-            self._kernel.die(child, "killed")
