@@ -210,7 +210,8 @@ def _cluster_config(
     from foundation.cluster.discovery import StaticList
 
     if name is None:
-        if join or advertise or port or label or expected_size or bind != "127.0.0.1":
+        sized = expected_size is not None
+        if join or advertise or port or label or sized or bind != "127.0.0.1":
             raise Usage(
                 "--join, --bind, --advertise, --cluster-port, --label and --expected-size need "
                 "--cluster NAME"
@@ -229,7 +230,7 @@ def _cluster_config(
             labels=dict(text.split("=", 1) for text in label),
             expected_size=expected_size,
         )
-    except ValueError as error:
+    except (NodeError, ValueError) as error:
         raise Usage(str(error)) from None
 
 

@@ -24,11 +24,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from foundation.cluster.admission import Admission
 from foundation.cluster.barriers import Barriers
 from foundation.cluster.epochs import Epochs
-from foundation.cluster.host import HOSTS, SERVICES, Binding, ClusterHost, Done
+from foundation.cluster.host import HOSTS, SERVICES, Binding, ClusterHost, Done, Wire
 from foundation.cluster.membership.records import Record
 from foundation.cluster.membership.swim import Swim
 from foundation.cluster.own_hosts import OwnHosts
@@ -37,7 +38,6 @@ from foundation.cluster.questions import Questions
 from foundation.cluster.sessions import Sessions
 from foundation.cluster.slices import GONE
 from foundation.cluster.values import Member, NodeDown, NodeUp, ViewChanged, labels_of
-from foundation.errors import CodecError
 from foundation.kernel.codec import dumps, loads
 from foundation.kernel.reports import Notice
 
@@ -46,22 +46,8 @@ if TYPE_CHECKING:
     from foundation.kernel.kernel import Kernel
 
 PROTOCOL = (1, 1)  # the versions of what agents say that this one speaks: lowest, highest
-SLICE = 200  # entries in one item while a slice is sent as a whole
-
-
-class Wire(Protocol):
-    """Carries messages to agents; they may be lost, doubled and reordered."""
-
-    address: str
-
-    def send(self, address: str, payload: bytes) -> None:
-        """Send *payload* to the agent at *address*; never blocks or fails."""
-
-    def flush(self) -> None:
-        """Write what was sent, instead of in the next round of the loop."""
-
-    def mute(self, addresses: Iterable[str]) -> None:
-        """Throw away what goes to and comes from *addresses*, and nothing else."""
+SLICE_ENTRIES = 200  # in one item while a slice is sent as a whole ...
+SLICE_BYTES = 256 * 1024  # ... which is cut smaller when it is longer than this
 
 
 class Agent(ClusterHost):
@@ -116,6 +102,7 @@ class Agent(ClusterHost):
         self.on_epoch: list[Callable[[int], None]] = []
         self.on_own_host: list[Callable[[str, bool], None]] = []
         self.on_unreachable: list[Callable[[str], None]] = []
+        self.admission = Admission(self)
         self.epochs = Epochs(self)
         self.questions = Questions(self)
         self.barriers = Barriers(self)
@@ -245,8 +232,8 @@ class Agent(ClusterHost):
                 self._on_relay(*message[1:])
             else:
                 self.swim.receive(self.kernel.driver.now(), sender, message)
-        except (CodecError, TypeError, ValueError, IndexError) as error:
-            self.notice("warning", f"a message of {sender} was dropped: {error}")
+        except Exception as error:  # whatever a peer says, the agent lives on
+            self.notice("warning", f"a message of {sender} was dropped: {error!r}")
         self._after()
 
     def _on_relay(self, name: str, origin: str, payload: bytes) -> None:
@@ -259,9 +246,10 @@ class Agent(ClusterHost):
 
     def item(self, name: str, peer: AgentPeer, item: bytes) -> None:
         """Act on what the agent of *name* said."""
-        parts: Any = loads(item)
-        code, *args = parts
+        code = "?"
         try:
+            parts: Any = loads(item)
+            code, *args = parts
             self._ITEMS[code](self, name, peer, *args)
         except Exception as error:  # the items after it are no worse for it
             self.notice("error", f"what {name} said ({code!r}) failed: {error!r}")
@@ -270,15 +258,25 @@ class Agent(ClusterHost):
         """Say all there is to say, in a new session; what is known of the peer stays meanwhile."""
         self.sessions.begin(peer, theirs)
         self.questions.without(name)
+        self.say_to(name, ("terms", self.admission.terms()))
         for table in self.tables:
             entries = list(table.of(self.node).items())
-            for start in range(0, len(entries), SLICE):
-                self.say_to(name, ("slice", table.name, entries[start : start + SLICE]))
+            for start in range(0, len(entries), SLICE_ENTRIES):
+                self._say_slice(name, table.name, entries[start : start + SLICE_ENTRIES])
         self.say_to(name, ("end",))
         self.epochs.say_mark(name, peer)
         self.barriers.again(name)
         self.barriers.one(name, lambda: self._heard_us(name, peer))
         self.epochs.unsettle()
+
+    def _say_slice(self, name: str, table: str, entries: list[tuple[Any, Any]]) -> None:
+        item = dumps(("slice", table, entries))
+        if len(item) > SLICE_BYTES and len(entries) > 1:
+            half = len(entries) // 2
+            self._say_slice(name, table, entries[:half])
+            self._say_slice(name, table, entries[half:])
+        else:
+            self.sessions.say_bytes(name, item)
 
     def say_to(self, name: str, item: tuple[Any, ...]) -> None:
         """Say *item* to the agent of the member *name*."""
@@ -362,19 +360,16 @@ class Agent(ClusterHost):
                 peer.record = args[0]
             self._new_view()
         elif kind == "refused":
-            text = f"{args[0]} refused this node: {args[1]}"
-            self.notice("error", f"cluster {self.config.name!r}: {text}")
-            self._on_refused(text)
-            self.hosts.say_all(("cl_refused", text))
+            self.admission.refused(*args)
         elif kind == "conflict":
-            text = f"another node calls itself {args[0].name!r}, at {args[0].address}"
-            self.notice("error", f"cluster {self.config.name!r}: {text}")
+            self.admission.conflict(*args)
         elif kind == "warning":
             self.notice("warning", f"cluster {self.config.name!r}: {args[0]}")
 
     def _up(self, record: Record) -> None:
         if record.name in self.peers:
             self._down(record)
+        self.admission.admitted()
         peer = self.peers[record.name] = AgentPeer(record)
         self._new_view()
         self.begin_session(record.name, peer)
@@ -384,6 +379,8 @@ class Agent(ClusterHost):
         if peer is None:
             return
         reason = "left" if record.status == "left" else record.reason or "silent"
+        if reason == "left":
+            self.admission.left(record.name)
         self.barriers.without(record.name)
         self.ready.pop(record.name, None)
         self.hosts.say_all(("cl_down", record.name, reason))
@@ -458,6 +455,16 @@ class Agent(ClusterHost):
         self._on_event(event)
         self.hosts.say_all(("cl_event", event))
 
+    def show_refusal(self, text: str) -> None:
+        """Let the hosts of this node know why another one did not let it in."""
+        self._on_refused(text)
+        self.hosts.say_all(("cl_refused", text))
+
+    def fail(self, text: str) -> None:
+        """This node cannot go on."""
+        self.notice("error", text)
+        self._binding.fail(text)
+
     def notice(self, level: str, text: str) -> None:
         """Write to the log."""
         self.kernel.driver.report(Notice(level, text))
@@ -474,6 +481,7 @@ class Agent(ClusterHost):
         "end": _on_end,
         "set": _set_copy,
         "unset": _unset_copy,
+        "terms": lambda self, name, peer, terms: self.admission.heard_terms(name, terms),
         "mark": lambda self, name, peer, *mark: self.epochs.heard_mark(name, peer, *mark),
         "ask": lambda self, name, peer, *ask: self.questions.asked(name, peer, *ask),
         "answer": lambda self, name, peer, *answer: self.questions.answered(*answer),

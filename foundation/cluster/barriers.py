@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from foundation.cluster.agent import Agent
 
 
+BLOCKED = 0.5  # seconds
+
+
 class Barriers:
     """The barriers that one agent waits for.
 
@@ -26,10 +29,13 @@ class Barriers:
     def own_hosts(self, done: Callable[[], None], but: str | None = None) -> None:
         """Call *done* when all hosts of this node have applied what was said so far.
 
+        A host that is blocked by a callback is not waited for longer than ``BLOCKED``: nobody
+        there can look until it has come back to what it was told.
+
         *but*: the address of a host that need not be waited for, as *done* says something to it.
         """
         self._agent.hosts.release()
-        registry_host.install(self._agent.kernel).sync.all(done, skip=but)
+        registry_host.install(self._agent.kernel).sync.all(done, but, BLOCKED)
 
     def one(self, node: str, done: Callable[[], None]) -> None:
         """Call *done* when *node* has; never when it goes down before."""

@@ -20,14 +20,31 @@ SERVICE = "chaos.cut_off"
 async def cut_off(*nodes: str) -> None:
     """Let nothing through between this node and *nodes*; replaces an earlier cut.
 
+    It returns when all hosts of this node have cut them off.
+
+    Args:
+        nodes: names of other nodes, each an argument of its own; none heals.
+
     Raises:
-        CallExit: one of them has never been a member.
+        TypeError: one of them is no string.
+        CallExit: one of them is this node, or has never been a member.
+        NotInProcess, NotInCluster, TimeoutError: as ``ask_agent``.
     """
+    for each in nodes:
+        if not isinstance(each, str):
+            listed = isinstance(each, (list, tuple, set, frozenset))
+            names = sorted(map(repr, each)) if listed else ['"b"', '"c"']
+            how = f"cut_off({', '.join(names)})".replace("'", '"')
+            raise TypeError(f"cut_off() takes names of nodes, as in {how}, got {each!r}")
     await ask_agent(SERVICE, list(nodes))
 
 
 async def heal() -> None:
-    """Let everything through again."""
+    """Let everything through again.
+
+    Raises:
+        NotInProcess, NotInCluster, TimeoutError: as ``ask_agent``.
+    """
     await ask_agent(SERVICE, [])
 
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import ipaddress
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from foundation.cluster.timing import LAN, Timing
+from foundation.cluster.discovery.addresses import parse_address
+from foundation.cluster.discovery.protocol import Strategy
+from foundation.cluster.timing import LAN, Timing, is_number
 from foundation.errors import NodeError
 from foundation.transport.config import is_loopback
+
+MAX_NAME = 1024  # characters; the membership refuses longer ones from others
+MAX_LABELS = 64  # the same
+MAX_LABELS_BYTES = 1024  # of all keys and values: every piece of news of the node holds them
+MAX_SHOWN = 200  # characters of a wrong value in a message
 
 
 @dataclass(frozen=True)
@@ -17,21 +26,26 @@ class ClusterConfig:
 
     Attributes:
         name: of the cluster; nodes of another name are refused.
-        bind: the IPv4 address that all processes of this node listen at.
-        advertise: the address that other nodes dial; default *bind*.
+        bind: the IPv4 address, or a host name that has one, that all processes of this node
+            listen at; ``"0.0.0.0"`` for all addresses of the machine.
+        advertise: the IPv4 address or host name that other nodes dial; default *bind*.
         port: of the cluster endpoint, where other nodes first reach this one; 0 takes a free one.
         strategies: discovery strategies (``foundation.cluster.discovery``); None is
             ``Loopback()``: the nodes of this user on this machine.
-        labels: by which placement chooses nodes, ``{"zone": "a", "gpu": "yes"}``.
+        labels: by which placement chooses nodes, ``{"zone": "a", "gpu": "yes"}``; up to 64, of
+            1 KB together.
         expected_size: how many nodes the cluster has when it is whole; a majority is more than
             half of it. Needed for ``on_minority="stop"``.
         accept_code: take classes and functions that are not importable here, by cloudpickle,
             in starts from other nodes. None: while *bind* is a loopback address, as all nodes are
             then of this machine.
-        drain_seconds: how long an orderly stop waits for work to move to other nodes.
+        drain_seconds: how long an orderly stop waits for work to move to other nodes; 0: not.
         timing: of failure detection and take-over.
         unix: Unix-domain sockets between processes of one machine, instead of TCP.
         seed: of everything random; None draws one.
+
+    Raises:
+        NodeError: a setting is wrong; the message names it, what is allowed and what was got.
     """
 
     name: str = "foundation"
@@ -48,19 +62,22 @@ class ClusterConfig:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        if not self.name or not isinstance(self.name, str):
-            raise NodeError(f"cluster: name must be a non-empty string, got {self.name!r}")
-        if not isinstance(self.port, int) or not 0 <= self.port <= 65535:
-            raise NodeError(f"cluster: port must be from 0 to 65535, got {self.port!r}")
-        size = self.expected_size
-        if size is not None and (not isinstance(size, int) or size < 1):
-            raise NodeError(f"cluster: expected_size must be None or 1 or more, got {size!r}")
-        if not isinstance(self.labels, Mapping):
-            raise NodeError(f"cluster: labels must be a dict of strings, got {self.labels!r}")
-        if self.bind in ("", "0.0.0.0") and not self.advertise:
-            raise NodeError(
-                "cluster: bind='0.0.0.0' needs advertise=: the address that other nodes dial"
-            )
+        _check_name(self.name)
+        _check_bind(self.bind, self.advertise)
+        _check_whole("port", self.port, 0, 65535)
+        object.__setattr__(self, "strategies", _checked_strategies(self.strategies))
+        object.__setattr__(self, "labels", _checked_labels(self.labels))
+        if self.expected_size is not None:
+            _check_whole("expected_size", self.expected_size, 1)
+        if self.accept_code is not None:
+            _check_bool("accept_code", self.accept_code)
+        if not is_number(self.drain_seconds) or self.drain_seconds < 0:
+            raise _wrong("drain_seconds", "a finite number of 0 or more", self.drain_seconds)
+        if not isinstance(self.timing, Timing):
+            raise _wrong("timing", "a Timing, as in Timing(probe_interval=1.0)", self.timing)
+        _check_bool("unix", self.unix)
+        if self.seed is not None and not _is_whole(self.seed):
+            raise _wrong("seed", "None or an int", self.seed)
 
     def node_options(self) -> dict[str, Any]:
         """Return what a node of this cluster is started with; see ``NodeOptions``."""
@@ -88,3 +105,121 @@ class ClusterConfig:
     def majority(self) -> int | None:
         """How many nodes are a majority; None when no size is expected."""
         return None if self.expected_size is None else self.expected_size // 2 + 1
+
+
+def _wrong(field: str, allowed: str, got: Any) -> NodeError:
+    shown = repr(got)
+    if len(shown) > MAX_SHOWN:
+        shown = f"{shown[: MAX_SHOWN - 3]}..."
+    return NodeError(f"cluster: {field} must be {allowed}, got {shown}")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_text(value: Any) -> bool:
+    """Whether *value* is a string that can be sent: one without lone surrogates."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _check_whole(field: str, value: Any, least: int, most: int | None = None) -> None:
+    if _is_whole(value) and value >= least and (most is None or value <= most):
+        return
+    allowed = f"an int from {least} to {most}" if most is not None else "None or an int of 1 or more"
+    raise _wrong(field, allowed, value)
+
+
+def _check_bool(field: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        none = "None, " if field == "accept_code" else ""
+        raise _wrong(field, f"{none}True or False", value)
+
+
+def _check_name(name: Any) -> None:
+    if not _is_text(name) or not 0 < len(name) <= MAX_NAME:
+        allowed = f"a non-empty string of at most {MAX_NAME} characters that UTF-8 can encode"
+        raise _wrong("name", allowed, name)
+
+
+def _check_bind(bind: Any, advertise: Any) -> None:
+    _check_host("bind", bind, "127.0.0.1")
+    if not _resolves(bind):
+        raise _wrong("bind", "an IPv4 address or a host name that has one", bind)
+    if advertise is not None:
+        _check_host("advertise", advertise, "10.0.0.7")
+        try:
+            parse_address(advertise, 1)
+        except ValueError as error:
+            raise NodeError(f"cluster: advertise: {error}") from None
+    elif bind == "0.0.0.0":
+        raise NodeError(
+            "cluster: bind='0.0.0.0' needs advertise=: the address that other nodes dial"
+        )
+
+
+def _check_host(field: str, host: Any, example: str) -> None:
+    if not isinstance(host, str) or not host:
+        none = "None, " if field == "advertise" else ""
+        raise _wrong(field, f"{none}an IPv4 address or a host name, as in {example!r}", host)
+    if host.count(":") > 1:
+        raise _wrong(field, "an IPv4 address or a host name; only IPv4 is supported", host)
+    if ":" in host:
+        raise _wrong(field, "an address without a port, which is what port= is for", host)
+
+
+def _resolves(host: str) -> bool:
+    """Whether *host* is an IPv4 address, or a name that has one; a name is looked up."""
+    try:
+        ipaddress.IPv4Address(host)
+    except ValueError:
+        try:
+            socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_STREAM)
+        except (OSError, ValueError):  # ValueError: it is no name that could be looked up
+            return False
+    return True
+
+
+def _checked_strategies(strategies: Any) -> tuple[Any, ...] | None:
+    if strategies is None:
+        return None
+    allowed = "None or a tuple of discovery strategies"
+    if not isinstance(strategies, (tuple, list)):
+        if isinstance(strategies, Strategy) and not isinstance(strategies, type):
+            kind = type(strategies).__name__
+            allowed += f": for this one write strategies=({kind}(...),), with the comma"
+        raise _wrong("strategies", allowed, strategies)
+    for each in strategies:
+        if isinstance(each, type):
+            raise NodeError(
+                f"cluster: strategies must be objects, got the class {each.__qualname__}; write "
+                f"{each.__name__}(...)"
+            )
+        if not isinstance(each, Strategy):
+            needed = ("name", "start", "discover", "close")
+            lacks = ", ".join(name for name in needed if not hasattr(each, name))
+            allowed += f" (foundation.cluster.discovery); one has no {lacks}"
+            raise _wrong("strategies", allowed, each)
+    return tuple(strategies)
+
+
+def _checked_labels(labels: Any) -> dict[str, str]:
+    if not isinstance(labels, Mapping):
+        raise _wrong("labels", 'a dict of strings, as in {"zone": "a"}', labels)
+    found = dict(labels)
+    for pair in found.items():
+        if not all(map(_is_text, pair)):
+            raise _wrong("labels", 'a dict of strings, as in {"zone": "a"}', dict([pair]))
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in found.items())
+    if len(found) > MAX_LABELS or size > MAX_LABELS_BYTES:
+        raise NodeError(
+            f"cluster: labels may be at most {MAX_LABELS} of {MAX_LABELS_BYTES} bytes together, "
+            f"got {len(found)} of {size} bytes"
+        )
+    return found

@@ -70,6 +70,8 @@ class Epochs:
         agent = self._agent
         if agent.settled or len(agent.view) != len(agent.peers) + 1:
             return
+        if agent.admission.barred:
+            return
         mine = (self.epoch, self._marks)
         if all((p.mark, p.seen) == mine and p.ready for p in agent.peers.values()):
             agent.settled = True

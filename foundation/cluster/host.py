@@ -16,7 +16,7 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from foundation.cluster.slices import GONE, Table, Tables
@@ -43,6 +43,24 @@ class Binding(Protocol):
 
     def foreign_down(self, address: str, reason: str) -> None:
         """A host of another node is gone: ``"killed"`` or ``"noconnection"``."""
+
+    def fail(self, text: str) -> None:
+        """The node cannot go on, for the reason that *text* gives; in the control host."""
+
+
+class Wire(Protocol):
+    """Carries messages to agents; they may be lost, doubled and reordered."""
+
+    address: str
+
+    def send(self, address: str, payload: bytes) -> None:
+        """Send *payload* to the agent at *address*; never blocks or fails."""
+
+    def flush(self) -> None:
+        """Write what was sent, instead of in the next round of the loop."""
+
+    def mute(self, addresses: Iterable[str]) -> None:
+        """Throw away what goes to and comes from *addresses*, and nothing else."""
 
 
 class ClusterHost:
@@ -202,8 +220,9 @@ class ClusterHost:
 
     def subscribe(self, process: Process) -> None:
         """Have *process* told of ``NodeUp``, ``NodeDown`` and ``ViewChanged``."""
-        if process.pid not in self._subscribers:
-            self._subscribers[process.pid] = None
+        self._subscribers[process.pid] = None
+        if process.get_extra("cluster_events") is None:  # one hook, however often it subscribes
+            process.set_extra("cluster_events", True)
             hooks = process.get_extra("exit_hooks", ())
             process.set_extra("exit_hooks", (*hooks, self._subscriber_ends))
 

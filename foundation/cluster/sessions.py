@@ -31,7 +31,11 @@ class Sessions:
 
     def say(self, name: str, item: tuple[Any, ...]) -> None:
         """Say *item* to the agent of the member *name*."""
-        self._agent.peers[name].channel.send(dumps(item))
+        self.say_bytes(name, dumps(item))
+
+    def say_bytes(self, name: str, item: bytes) -> None:
+        """As ``say``, for an item that is encoded already."""
+        self._agent.peers[name].channel.send(item)
         self._dirty[name] = None
         self._agent.flush_soon()
 

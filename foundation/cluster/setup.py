@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from foundation.cluster.agent import Agent, Wire
+from foundation.cluster.agent import Agent
 from foundation.cluster.chaos import install_chaos
 from foundation.cluster.describe import install_describe
-from foundation.cluster.host import Binding, ClusterHost
+from foundation.cluster.host import Binding, ClusterHost, Wire
 from foundation.cluster.names import install_names
 from foundation.cluster.pubsub.host import install_pubsub
 from foundation.cluster.registry.host import install_registry

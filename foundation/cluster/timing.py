@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
     """The times of failure detection and take-over; the defaults are for a LAN.
 
+    All are finite numbers above 0.
+
     Attributes:
         probe_interval: between two probes of one node, each of a different member (SWIM's T').
         probe_timeout: for the answer to a probe, before others are asked to probe too.
-        indirect_probes: how many others are asked (SWIM's k).
+        indirect_probes: how many others are asked (SWIM's k); an int.
         suspicion_min: a suspected node is declared down after this, once enough others
             have confirmed the suspicion (Lifeguard).
         suspicion_max: the same when nobody has.
@@ -26,6 +30,9 @@ class Timing:
             majority for so long.
         takeover: such work of a node that went silent starts elsewhere so long after the others
             agreed that it is gone; above ``lease`` by the time that ending takes.
+
+    Raises:
+        ValueError: one is wrong, or two do not fit together.
     """
 
     probe_interval: float = 0.4
@@ -44,8 +51,12 @@ class Timing:
     def __post_init__(self) -> None:
         for field in self.__dataclass_fields__:
             value = getattr(self, field)
-            if not isinstance(value, (int, float)) or isinstance(value, bool) or value <= 0:
-                raise ValueError(f"Timing.{field} must be a number above 0, got {value!r}")
+            if not is_number(value) or value <= 0:
+                raise ValueError(f"Timing.{field} must be a finite number above 0, got {value!r}")
+        if not isinstance(self.indirect_probes, int):
+            raise ValueError(
+                f"Timing.indirect_probes must be a whole number, got {self.indirect_probes!r}"
+            )
         if self.suspicion_max < self.suspicion_min:
             raise ValueError(
                 f"Timing.suspicion_max ({self.suspicion_max}) must not be below suspicion_min "
@@ -56,6 +67,13 @@ class Timing:
                 f"Timing.takeover ({self.takeover}) must be above lease ({self.lease}): else a "
                 "second copy starts before the first has ended"
             )
+
+
+def is_number(value: Any) -> bool:
+    """Whether *value* is a finite int or float; a bool is none, nor an int beyond all floats."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    return abs(value) <= sys.float_info.max
 
 
 LAN = Timing()

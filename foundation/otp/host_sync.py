@@ -27,10 +27,12 @@ class HostSync:
         kernel.remote.handlers["sync"] = self._on_sync
         kernel.remote.handlers["synced"] = self._on_synced
 
-    def all(self, done: Callable[[], None], skip: str | None = None) -> None:
+    def all(
+        self, done: Callable[[], None], skip: str | None = None, timeout: float = TIMEOUT
+    ) -> None:
         """Call *done* when every host but *skip* has applied all that was said to it so far.
 
-        At once when there is no such host; after ``TIMEOUT`` seconds in any case.
+        At once when there is no such host; after *timeout* seconds in any case.
         """
         remote = self._kernel.remote
         waiting: dict[str, None] = {host: None for host in remote.neighbours if host != skip}
@@ -39,7 +41,7 @@ class HostSync:
             return
         self._number += 1
         number = self._number
-        handle = self._kernel.driver.call_later(TIMEOUT, lambda: self._late(number))
+        handle = self._kernel.driver.call_later(timeout, lambda: self._late(number))
         self._open[number] = (waiting, done, handle)
         for host in waiting:
             remote.op(host, ("sync", number))
@@ -65,7 +67,7 @@ class HostSync:
     def _late(self, number: int) -> None:
         barrier = self._open.pop(number, None)
         if barrier is not None:
-            text = f"no answer from {', '.join(barrier[0])} within {TIMEOUT} s; going on"
+            text = f"no answer from {', '.join(barrier[0])} in time; going on"
             self._kernel.driver.report(Notice("warning", text))
             barrier[1]()
             self._kernel.wake()

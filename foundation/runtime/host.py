@@ -19,7 +19,7 @@ from foundation.kernel.reports import Notice
 from foundation.runtime.driver import AsyncioDriver
 from foundation.runtime.inspect import Inspector
 from foundation.runtime.logs import log, log_report
-from foundation.runtime.messages import Hello, HostConfig, PeerDown, PeerUp
+from foundation.runtime.messages import Hello, HostConfig, NodeFailed, PeerDown, PeerUp
 from foundation.runtime.placement import HostPlacer
 from foundation.runtime.watchdog import Watchdog
 from foundation.transport import TransportConfig
@@ -154,6 +154,10 @@ class Host:
             self._foreign = [known for known in self._foreign if known[1] != address]
             self.kernel.remote.host_down(address, reason)
             self._drop(actor)  # it may hang for longer than the node is away
+
+    def fail(self, text: str) -> None:
+        """In the control host: the node cannot go on; the program is told."""
+        self.tell(self.config.peers[0][2], NodeFailed(text))
 
     def connection_lost(self, actor: Any) -> None:
         """The connection to *actor* broke; that matters where it is of another node."""

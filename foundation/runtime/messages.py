@@ -75,6 +75,13 @@ class HostFailed:
 
 
 @dataclass(frozen=True)
+class NodeFailed:
+    """From the control host to the program: the node cannot go on."""
+
+    error: str
+
+
+@dataclass(frozen=True)
 class PeerUp:
     """From the control host: this host can be talked to."""
 

@@ -103,6 +103,10 @@ class AsyncNode:
     async def wait_for(self, name: Any, *, timeout: float = 10.0) -> Pid:
         """Wait until a living server holds *name*, for instance after a crash; return its pid.
 
+        Args:
+            name: a name, ``(name, node)`` for one of another node of the cluster, or a via.
+            timeout: seconds.
+
         Raises:
             TimeoutError: nobody did within *timeout* seconds.
         """

@@ -29,6 +29,7 @@ from foundation.runtime.messages import (
     HostFailed,
     HostOptions,
     HostReady,
+    NodeFailed,
     NodeReady,
     PeerDown,
 )
@@ -75,7 +76,7 @@ class NodeOptions:
     def __post_init__(self) -> None:
         if self.hosts is not None and (not isinstance(self.hosts, int) or self.hosts < 0):
             raise NodeError(f"hosts must be None or an int of 0 or more, got {self.hosts!r}")
-        if not self.name or "/" in self.name:
+        if not isinstance(self.name, str) or not self.name or "/" in self.name:
             raise NodeError(f"name must be a non-empty string without '/', got {self.name!r}")
 
     @property
@@ -267,6 +268,8 @@ class Program:
             self._control = None  # it knows no goodbye
             if self._ready is not None and not self._ready.done():
                 self._ready.set_exception(NodeError(message.error))
+        elif isinstance(message, NodeFailed):
+            self._fail(NodeError(message.error))
         elif isinstance(message, Goodbye):
             self._take_leave()
         else:

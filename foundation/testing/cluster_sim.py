@@ -99,6 +99,10 @@ class SimNodeHost:
         """A host of another node can be reached."""
         self.kernel.remote.foreign.up(address, incarnation)
 
+    def fail(self, text: str) -> None:
+        """The node cannot go on; a simulated one is only marked."""
+        self.node.failure = text
+
     def foreign_down(self, address: str, reason: str) -> None:
         """A host of another node is gone."""
         self.kernel.remote.host_down(address, reason)
@@ -124,7 +128,7 @@ class SimWire:
         simulation = self._node.simulation
         other = simulation.at_address(address)
         if other is not None and address not in self.muted:
-            simulation.network.send_message(self._node.name, other.name, payload)
+            simulation.network.send_message(self._node.key, other.key, payload)
 
 
 class SimNode:
@@ -134,6 +138,7 @@ class SimNode:
         agent: of the present life.
         hosts: by name: ``"control"``, ``"w1"`` …
         up: False after a crash.
+        failure: why it cannot go on, as the program of a real one would be told.
         clock: seconds that its monotonic clock is ahead; step it forward only.
     """
 
@@ -152,8 +157,14 @@ class SimNode:
         self.up = False
         self.paused = False
         self.clock = 0.0
+        self.failure = ""
         self.hosts: dict[str, SimNodeHost] = {}
         self._waiting: list[Callable[..., None]] = []
+
+    @property
+    def key(self) -> str:
+        """Under what the simulation keeps this node: its name, unless it pretends to another."""
+        return self.address.rpartition(":")[0]
 
     def gate(self, callback: Callable[..., None], *args: Any) -> None:
         """Run *callback* now, or when the node goes on."""

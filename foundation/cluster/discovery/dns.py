@@ -64,11 +64,9 @@ class Dns:
             check_port(self.port)
         elif not self._is_srv():
             raise ValueError(f"Dns needs a port, since address records of {self.query} have none")
-        if isinstance(self.nameservers, (str, bytes)):
-            raise ValueError(f"Dns.nameservers must be a list, got {self.nameservers!r}")
-        self.nameservers = tuple(self.nameservers)
-        for server in self.nameservers:
-            parse_address(server, _DNS_PORT)
+        if self.resolver is not None and not callable(self.resolver):
+            raise ValueError(f"Dns.resolver must be None or a function, got {self.resolver!r}")
+        self.nameservers = _checked_servers(self.nameservers)
         if self._needs_dnspython() and importlib.util.find_spec("dns") is None:
             raise ModuleNotFoundError(
                 f"to look up {self.query} (SRV records, or own nameservers) Foundation needs "
@@ -117,6 +115,18 @@ class Dns:
 
     def _needs_dnspython(self) -> bool:
         return self.resolver is None and (self._is_srv() or bool(self.nameservers))
+
+
+def _checked_servers(servers: object) -> tuple[str, ...]:
+    if isinstance(servers, (str, bytes)) or not isinstance(servers, Iterable):
+        raise ValueError(f"Dns.nameservers must be a list such as ['10.0.0.1'], got {servers!r}")
+    found = tuple(servers)
+    try:
+        for server in found:
+            parse_address(server, _DNS_PORT)
+    except ValueError as error:
+        raise ValueError(f"Dns.nameservers: {error}") from None
+    return found
 
 
 async def _both(lookup: Resolver, query: str) -> Sequence[tuple[str, int | None]]:

@@ -137,8 +137,10 @@ class Exchange:
             if generation > swim.generation:  # if equal it may be ours: the welcome will tell (X2)
                 swim.merging.new_generation(now, generation + 1)
             swim.joining.at_once(now, dialled)
-        elif swim.joining.refused(dialled, text):
-            swim.events.append(("refused", dialled, text))
+        else:
+            news = swim.joining.refused(dialled, text)
+            if news or code == "name":
+                swim.events.append(("refused", dialled, text, code))
 
     # Comparing
 

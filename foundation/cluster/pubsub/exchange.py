@@ -159,12 +159,19 @@ class Exchange:
             hosts: Iterable[str] = route.hosts
             if node is not None:
                 hosts = [host for host in hosts if host.partition("/")[0] == node]
-            self._send(hosts, topic, message, publisher, skip)
-        return self._deliver(route, topic, message, copy, publisher, skip) if local else 0
+            sent = self._send(hosts, topic, message, publisher, skip)
+        else:
+            sent = False
+        if local:
+            return self._deliver(route, topic, message, copy, publisher, skip)
+        if not sent:
+            self.kernel.isolate(message)  # what cannot be sent is refused also when nobody is there
+        return 0
 
     def _send(
         self, hosts: Iterable[str], topic: str, message: Any, publisher: Pid, skip: Pid | None
-    ) -> None:
+    ) -> bool:
+        """Send *message* to *hosts*; False when there are none."""
         operation: tuple[Any, ...] | None = None
         op = self.kernel.remote.op
         for host in hosts:
@@ -172,6 +179,7 @@ class Exchange:
                 payload = bounded(dumps(message))
                 operation = ("ps", self.name, topic, payload, publisher.serial, skip)
             op(host, operation)
+        return operation is not None
 
     def receive(self, topic: str, payload: bytes, publisher: Pid, skip: Pid | None) -> None:
         """Deliver what *publisher*, in another host, has broadcast."""

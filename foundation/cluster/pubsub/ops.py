@@ -101,7 +101,7 @@ def broadcast(topic: str, message: Any, *, name: str = NAME) -> int:
         How many processes of this host have got it; how many others do is not known.
 
     Raises:
-        Unsendable: *message* cannot be copied; nobody has got it.
+        Unsendable: *message* cannot be copied; nobody has got it. Also when nobody subscribes.
         TypeError, ValueError: *topic* is not a string, or empty.
         NotInProcess, NotInCluster: as ``subscribe``.
     """
@@ -129,14 +129,16 @@ def direct_broadcast(node: str, topic: str, message: Any, *, name: str = NAME) -
     """Like ``broadcast``, to the subscribers on *node* only.
 
     Raises:
-        NoConnection: *node* is not in the cluster, or is not up.
+        NoConnection: *node* is not in the cluster, or is not up; nothing was sent.
         as ``broadcast``.
     """
     process = current()
     exchange = _exchange(process, topic, name)
     check_text("node", node)
     if node != exchange.node and node not in pubsub_of(process).cluster.ready:
-        raise NoConnection("noconnection", node, topic)
+        error = NoConnection("noconnection", node, topic)
+        error.definite = True  # it was not sent
+        raise error
     return exchange.publish(topic, message, process.pid, None, node)
 
 
@@ -167,11 +169,15 @@ def nodes_interested(topic: str, *, name: str = NAME) -> list[str]:
 
 
 def check_text(what: str, value: Any) -> None:
-    """Raise TypeError or ValueError unless *value* is a string that is not empty."""
+    """Raise TypeError or ValueError unless *value* is a string that is not empty and can be sent."""
     if not isinstance(value, str):
         raise TypeError(f"{what} must be a string, got {value!r}")
     if not value:
         raise ValueError(f"{what} must not be empty")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{what} {value!r} is no text: {error}") from None
 
 
 def _exchange(process: Process, topic: Any, name: Any) -> Exchange:

@@ -9,7 +9,7 @@ from typing import Any
 
 from foundation.cluster.registry.host import TABLE
 from foundation.cluster.registry.index import Index
-from foundation.cluster.registry.keys import encode_key
+from foundation.cluster.registry.keys import encode_key, encode_value
 from foundation.cluster.registry.record import Record
 from foundation.cluster.registry.values import Entry
 from foundation.cluster.registry.via import (
@@ -27,7 +27,6 @@ from foundation.errors import (
     UnknownDistributedRegistry,
 )
 from foundation.kernel import ops
-from foundation.kernel.codec import dumps
 from foundation.kernel.process import CURRENT, Process
 from foundation.kernel.values import Pid
 from foundation.otp.registry_match import ANY, matches
@@ -44,7 +43,7 @@ def lookup(registry: str, key: Any) -> list[Entry]:
     """Return the entries of *key* on all nodes; ``[]`` when there are none.
 
     Raises:
-        UnknownRegistry: no such registry runs on this node.
+        UnknownDistributedRegistry: no such registry runs on this node.
     """
     try:
         host = (CURRENT.get() or ops.current()).kernel.tables[TABLE]
@@ -58,7 +57,7 @@ def whereis(registry: str, key: Any) -> Pid | None:
     """Return who holds *key* of a unique registry, or None.
 
     Raises:
-        NotUnique, UnknownRegistry: there is no such unique registry on this node.
+        NotUnique, UnknownDistributedRegistry: there is no such unique registry on this node.
     """
     kernel = (CURRENT.get() or ops.current()).kernel
     return unique_index(kernel, registry, "whereis()").holder(key)
@@ -71,7 +70,7 @@ def token(registry: str, key: Any) -> int:
 
     Raises:
         NotRegistered: this process does not hold *key* (any more).
-        NotUnique, UnknownRegistry: as ``whereis``.
+        NotUnique, UnknownDistributedRegistry: as ``whereis``.
     """
     process = ops.current()
     mine = unique_index(process.kernel, registry, "token()").own(key, process.pid)
@@ -171,7 +170,7 @@ def subscribe(registry: str, key: Any = ANY) -> None:
     after subscribing, and nothing is missed.
 
     Raises:
-        UnknownRegistry: no such registry runs on this node.
+        UnknownDistributedRegistry: no such registry runs on this node.
         TypeError, ValueError: *key* is none; see ``register``.
     """
     process = ops.current()
@@ -205,7 +204,7 @@ async def register(
     Args:
         registry: a registry's name.
         key: a str, bytes, int, bool, None, float, Pid or a tuple of these.
-        value: anything that can be sent.
+        value: anything that can be sent, of at most ``keys.MAX_VALUE`` bytes (8 MiB) when encoded.
         timeout: seconds to wait for the node that decides about a unique key.
 
     Returns:
@@ -217,8 +216,8 @@ async def register(
         BlockingCall: in a plain ``def`` callback.
         ClaimTimeout: it could not be decided in time; the process does not hold the key.
         TypeError, ValueError: *key* is of a type that has no one encoding on all nodes.
-        UnknownRegistry: no such registry runs on this node.
-        Unsendable: *value* cannot be sent.
+        UnknownDistributedRegistry: no such registry runs on this node.
+        Unsendable: *value* cannot be sent, or is too large.
     """
     process = _waiting_process("register")
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
@@ -226,7 +225,7 @@ async def register(
     if math.isinf(timeout):
         raise ValueError("register: timeout must be finite; a claim may wait for a healed network")
     host = registry_host(process.kernel, registry)
-    args = (encode_key(key), dumps(value), timeout, False)
+    args = (encode_key(key), encode_value(value), timeout, False)
     outcome = await wait(process, lambda done: host.register(process, registry, *args, done))
     if outcome[0] == "taken":
         raise AlreadyRegistered(key, outcome[1])
@@ -239,7 +238,7 @@ async def unregister(registry: str, key: Any) -> None:
     """Remove this process's entries of *key*, if any; this node's hosts see it at the return.
 
     Raises:
-        BlockingCall, TypeError, ValueError, UnknownRegistry: as ``register``.
+        BlockingCall, TypeError, ValueError, UnknownDistributedRegistry: as ``register``.
     """
     process = _waiting_process("unregister")
     args = (registry, encode_key(key), process.pid)
@@ -260,7 +259,7 @@ async def update_value(registry: str, key: Any, value_or_function: Any) -> tuple
     Raises:
         NotRegistered: this process does not hold *key* (any more).
         NotUnique: the registry allows duplicates.
-        BlockingCall, TypeError, ValueError, UnknownRegistry, Unsendable: as ``register``.
+        BlockingCall, TypeError, ValueError, UnknownDistributedRegistry, Unsendable: as ``register``.
     """
     process = _waiting_process("update_value")
     encoded = encode_key(key)
@@ -272,7 +271,7 @@ async def update_value(registry: str, key: Any, value_or_function: Any) -> tuple
         raise NotRegistered(registry, key)
     old = index.entry(mine[0]).value
     new = value_or_function(old) if callable(value_or_function) else value_or_function
-    args = (registry, encoded, process.pid, dumps(new))
+    args = (registry, encoded, process.pid, encode_value(new))
     await _request(process, registry, key, "reg.update", args, "update_value()")
     return new, old
 

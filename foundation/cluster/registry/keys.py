@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from foundation.errors import Unsendable
 from foundation.kernel.codec import dumps, loads
 from foundation.kernel.values import Pid
 
 MAX_DEPTH = 8  # of tuples in tuples
+MAX_VALUE = 8 * 1024 * 1024  # bytes of a value; it shares the agents' channels with all else
 _ATOMS = frozenset({str, bytes, int, bool, type(None), float, Pid})
 
 
@@ -31,6 +33,22 @@ def encode_key(key: Any) -> bytes:
 def decode_key(data: bytes) -> Any:
     """Return the key that ``encode_key`` made *data* of; runs no code that a sender chose."""
     return loads(data, allow_pickle=False)
+
+
+def encode_value(value: Any) -> bytes:
+    """Return the bytes of the *value* of an entry.
+
+    Raises:
+        Unsendable: it cannot be sent, or has more than ``MAX_VALUE`` bytes.
+    """
+    data = dumps(value)
+    if len(data) > MAX_VALUE:
+        raise Unsendable(
+            f"a value of {len(data)} bytes is longer than the {MAX_VALUE} that an entry of a "
+            "distributed registry may have: every host of every node gets a copy; keep the data "
+            "in the process, and ask it"
+        )
+    return data
 
 
 def _checked(part: Any, key: Any, depth: int) -> Any:

@@ -114,7 +114,8 @@ class DistributedRegistry(GenServer):
             value: what a process started under the name is registered with.
 
         Raises:
-            TypeError, ValueError: *key* is of a type that has no one encoding on all nodes.
+            TypeError, ValueError: *registry* is not a non-empty string, or *key* is of a type
+                that has no one encoding on all nodes.
         """
         return DistributedVia(registry, key, value)
 

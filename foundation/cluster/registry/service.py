@@ -12,6 +12,7 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from foundation.cluster.host import Done
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from foundation.cluster.agent import Agent
 
 Listener = Callable[[str, Any, Any, Any], None]
+
+PROBE_SECONDS = 0.5  # that a host may take to say whether a process of its lives
 
 
 class RegistryAgent:
@@ -213,6 +216,9 @@ class RegistryAgent:
             self._number += 1
             self._probes[self._number] = (pid.host, answer)
             kernel.remote.op(pid.host, ("dreg_probe", self._number, pid))
+            # A host that is blocked does not answer; it is up, so what it has is taken.
+            late = partial(self._probed, self._number, True)
+            kernel.driver.call_later(PROBE_SECONDS, lambda: kernel.turn(late))
 
     def _probed(self, number: int, alive: bool) -> None:
         _, answer = self._probes.pop(number, (None, None))

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from foundation.cluster.registry.host import TABLE, RegistryHost
 from foundation.cluster.registry.index import Index, UniqueIndex
-from foundation.cluster.registry.keys import encode_key
+from foundation.cluster.registry.keys import encode_key, encode_value
 from foundation.errors import ClaimTimeout, NotUnique, RegistryError, UnknownDistributedRegistry
-from foundation.kernel.codec import dumps
 from foundation.kernel.codec import register as register_code
 from foundation.kernel.values import Pid
 
@@ -28,6 +27,9 @@ class DistributedVia:
         registry: the registry's name.
         key: as ``register``.
         value: what a process started under this name is registered with; not compared.
+
+    Raises:
+        TypeError, ValueError: *registry* is not a non-empty string, or *key* is none.
     """
 
     registry: str
@@ -35,6 +37,11 @@ class DistributedVia:
     value: Any = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.registry, str) or not self.registry:
+            raise TypeError(
+                f"via() takes the name of a registry, a non-empty string, as in "
+                f'via("accounts", 7), got {self.registry!r}'
+            )
         encode_key(self.key)
 
     def __resolve__(self, kernel: Kernel) -> Pid | None:
@@ -52,7 +59,7 @@ class DistributedVia:
 
         try:
             host = registry_host(kernel, self.registry)
-            args = (encode_key(self.key), dumps(self.value), CLAIM_TIMEOUT, True, answered)
+            args = (encode_key(self.key), encode_value(self.value), CLAIM_TIMEOUT, True, answered)
         except Exception as error:
             done(error)
             return

@@ -21,7 +21,9 @@ matter: with ``on_minority="keep"`` both sides run it until the split heals, the
 with ``"stop"`` a node without a majority stops it, and it never runs twice (``lease.py``).
 
 *Moves.* To a node that joins, and from one that drains or stops in order, children move with
-their state (``GenServer``: ``export_state``, ``import_state``), a few at a time.
+their state (``GenServer``: ``export_state``, ``import_state``), a few at a time. Where an export or
+import fails, or takes too long, the child goes on without its state, and a notice at level
+``error`` names the child, the node and the reason.
 
 *Failures.* A child that crashes is restarted at once in its place; one that does so too often is
 quarantined, and nobody else is touched. Each start has a higher ``generation()``, by which a
@@ -44,12 +46,14 @@ from foundation.cluster.supervisor.api import (
 from foundation.cluster.supervisor.distributed_supervisor import DistributedSupervisor
 from foundation.cluster.supervisor.events import ChildQuarantined, ChildState, Move
 from foundation.cluster.supervisor.options import child
+from foundation.cluster.supervisor.settings import UnknownSupervisor
 
 __all__ = [
     "ChildQuarantined",
     "ChildState",
     "DistributedSupervisor",
     "Move",
+    "UnknownSupervisor",
     "child",
     "count_children",
     "drain",

@@ -8,13 +8,15 @@ from dataclasses import replace
 from typing import Any
 
 from foundation.cluster.api import ask_agent, cluster_of
+from foundation.cluster.slices import Table
+from foundation.cluster.supervisor.checks import check_node, check_timeout, nodes_of
 from foundation.cluster.supervisor.events import ChildState, Move
 from foundation.cluster.supervisor.ids import id_of, key_of
 from foundation.cluster.supervisor.managed_process import CHILD
 from foundation.cluster.supervisor.options import ChildOptions, records
 from foundation.cluster.supervisor.records import RUNNING, Record, table_of
 from foundation.cluster.supervisor.server import needs_size
-from foundation.cluster.supervisor.settings import settings_of
+from foundation.cluster.supervisor.settings import check_known, settings_of
 from foundation.errors import (
     AlreadyStarted,
     ChildNotFound,
@@ -70,11 +72,14 @@ async def start_child(
         Its pid; ``Ignored()`` when its init returned ``Ignore()``, then nothing is kept.
 
     Raises:
-        InvalidChildSpec, TypeError, Unsendable: at once: an argument is wrong.
+        InvalidChildSpec, TypeError, ValueError, Unsendable: at once: an argument is wrong.
+        UnknownSupervisor: at once: no node runs the supervisor.
         AlreadyStarted: there is one with this id.
-        StartError: it did not start, then nothing is kept; or no node may run it.
+        StartError: it did not start, then nothing is kept; or no node may run it; or it was
+            terminated before it ran (``"terminated"``).
         TimeoutError: it did not start in time.
     """
+    check_timeout(timeout)
     made = to_spec(spec)
     settings = settings_of(cluster_of(current()), supervisor)
     most, seconds = settings.limits or (3, 5.0)
@@ -82,7 +87,8 @@ async def start_child(
         most if max_restarts is None else max_restarts,
         seconds if max_seconds is None else max_seconds,
     )
-    options = ChildOptions(labels or {}, every_node, partitions, on_minority, limits, ship)
+    asked = {} if labels is None else labels
+    options = ChildOptions(asked, every_node, partitions, on_minority, limits, ship)
     found = records(made, _fresh_id(made, id), options, settings)
     if found[0][1].on_minority == "stop" and cluster_of(current()).config.majority is None:
         raise InvalidChildSpec(needs_size(supervisor))
@@ -124,6 +130,8 @@ def _fresh_id(spec: ChildSpec, id: Any) -> Any:
 async def terminate_child(supervisor: str, id: Any, *, timeout: float = 10.0) -> None:
     """Stop a child by its shutdown rule and want it no longer; wait until it is gone.
 
+    A ``start_child`` of it that has not been answered fails (``"terminated"``).
+
     Args:
         supervisor: name of the distributed supervisor.
         id: of the child; of a partitioned one: all its partitions.
@@ -131,8 +139,12 @@ async def terminate_child(supervisor: str, id: Any, *, timeout: float = 10.0) ->
 
     Raises:
         ChildNotFound: there is none.
+        UnknownSupervisor: no node runs the supervisor.
+        TypeError, ValueError: at once: an argument is wrong.
         TimeoutError: it has not ended in time; it is wanted no longer all the same.
     """
+    check_timeout(timeout)
+    check_known(cluster_of(current()), supervisor)
     args = (supervisor, key_of(id), timeout)
     if not await ask_agent("sup_terminate", *args, timeout=timeout):
         raise ChildNotFound(id)
@@ -143,8 +155,12 @@ async def restart_child(supervisor: str, id: Any, *, timeout: float = 10.0) -> N
 
     Raises:
         ChildNotFound: there is none.
+        UnknownSupervisor: no node runs the supervisor.
+        TypeError, ValueError: at once: an argument is wrong.
         TimeoutError: the nodes that have it did not answer in time.
     """
+    check_timeout(timeout)
+    check_known(cluster_of(current()), supervisor)
     if not await ask_agent("sup_restart", supervisor, key_of(id), timeout=timeout):
         raise ChildNotFound(id)
 
@@ -154,8 +170,12 @@ def which_children(supervisor: str) -> list[ChildState]:
 
     Starts are here as soon as ``start_child`` has returned on this node. A child that is wanted
     but that no node has is not: see ``plan``.
+
+    Raises:
+        UnknownSupervisor: no node runs it.
+        TypeError, ValueError: that is no name.
     """
-    table = cluster_of(current()).table(table_of(supervisor))
+    table = _table(supervisor)
     return [
         ChildState(id_of(key), node, entry.pid, entry.status, entry.generation, entry.note)
         for node, key, entry in table.items()
@@ -163,8 +183,11 @@ def which_children(supervisor: str) -> list[ChildState]:
 
 
 def count_children(supervisor: str) -> dict[str, int]:
-    """Return how many children there are of each status, and in all (``"children"``)."""
-    table = cluster_of(current()).table(table_of(supervisor))
+    """Return how many children there are of each status, and in all (``"children"``).
+
+    Raises: as ``which_children``.
+    """
+    table = _table(supervisor)
     counts: dict[str, int] = {"children": 0}
     for _, _, entry in table.items():
         counts["children"] += 1
@@ -172,16 +195,23 @@ def count_children(supervisor: str) -> dict[str, int]:
     return counts
 
 
+def _table(supervisor: str) -> Table:
+    cluster = cluster_of(current())
+    check_known(cluster, supervisor)
+    return cluster.table(table_of(supervisor))
+
+
 def whereis_child(supervisor: str, id: Any) -> Pid | None:
     """Return the pid of a child that runs, or None: a local read.
 
     Of one that runs on every node: that of this node, if there is one. None, too, of one that
     is known here to be dead.
+
+    Raises: as ``which_children``; also when *id* can be no id.
     """
     kernel = current().kernel
-    cluster = cluster_of(current())
-    table, key = cluster.table(table_of(supervisor)), key_of(id)
-    for node in (cluster.node, *table.nodes()):
+    table, key = _table(supervisor), key_of(id)
+    for node in (cluster_of(current()).node, *table.nodes()):
         entry = table.of(node).get(key)
         if entry is not None and entry.status == RUNNING:
             pid: Pid = entry.pid
@@ -205,15 +235,26 @@ async def plan(
         without: as if these nodes had died.
         draining: as if these were drained.
         timeout: seconds to wait.
+
+    Raises:
+        UnknownSupervisor: no node runs the supervisor.
+        TypeError, ValueError: at once: an argument is wrong.
     """
-    args = (list(without), list(draining))
+    check_timeout(timeout)
+    args = (nodes_of(without, "without"), nodes_of(draining, "draining"))
+    check_known(cluster_of(current()), supervisor)
     return await ask_agent(  # type: ignore[no-any-return]
         "sup_plan", supervisor, *args, timeout=timeout
     )
 
 
 async def explain(supervisor: str, id: Any, *, timeout: float = 10.0) -> str:
-    """Say in words where a child is, where it belongs, and what it waits for."""
+    """Say in words where a child is, where it belongs, and what it waits for.
+
+    Raises: as ``plan``.
+    """
+    check_timeout(timeout)
+    check_known(cluster_of(current()), supervisor)
     return await ask_agent(  # type: ignore[no-any-return]
         "sup_explain", supervisor, key_of(id), timeout=timeout
     )
@@ -221,6 +262,9 @@ async def explain(supervisor: str, id: Any, *, timeout: float = 10.0) -> str:
 
 async def drain(node: str, timeout: float = 30.0) -> list[tuple[str, Any, str]]:
     """Have *node* give away all its children, with their state, and take no new ones.
+
+    A child whose state cannot be exported or imported goes without it; a notice at level
+    ``error`` names it, the node and the reason.
 
     Args:
         node: a member.
@@ -231,13 +275,18 @@ async def drain(node: str, timeout: float = 30.0) -> list[tuple[str, Any, str]]:
 
     Raises:
         CallExit: there is no such node, or it went down.
+        TypeError, ValueError: at once: an argument is wrong.
     """
+    check_node(node)
+    check_timeout(timeout)
     left = await ask_agent("sup_drain", node, True, timeout, timeout=timeout + 5.0)
     return [tuple(one) for one in left]
 
 
 async def undrain(node: str, timeout: float = 10.0) -> None:
-    """Let *node* take children again."""
+    """Let *node* take children again; arguments and errors are as those of ``drain``."""
+    check_node(node)
+    check_timeout(timeout)
     await ask_agent("sup_drain", node, False, timeout, timeout=timeout + 5.0)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from foundation.cluster.slices import GONE
 from foundation.cluster.supervisor import reconcile
 from foundation.cluster.supervisor.desired import Desired
-from foundation.cluster.supervisor.ids import id_of
+from foundation.cluster.supervisor.ids import shown
 from foundation.cluster.supervisor.placement import Candidates, candidates
 from foundation.cluster.supervisor.reconcile import Action, Case
 from foundation.cluster.supervisor.records import SETTLED, Entry, Record, table_of
@@ -137,13 +137,12 @@ class Coordinator:
         settled = self._service.settled
         minority = not self._service.lease.holds()
         for key in dirty:
-            self.waiters.changed(key)
-            if settled and self._is_right(key, minority):
-                continue
             try:
-                self._look_at(key, settled, minority)
+                self.waiters.changed(key)
+                if not settled or not self._is_right(key, minority):
+                    self._look_at(key, settled, minority)
             except Exception as error:  # must not keep the others from being looked at
-                text = f"child {id_of(key)!r} of {self.name!r} is looked at again: {error!r}"
+                text = f"child {shown(key)} of {self.name!r} is looked at again: {error!r}"
                 self._agent.notice("error", text)
 
     def _look_at(self, key: bytes, settled: bool, minority: bool) -> None:

@@ -96,7 +96,8 @@ class Desired:
         if record is None:
             return None
         version = self.next_version(node)
-        return replace(record, version=version, spec=b"", token="", home="", deleted=True)
+        # It keeps the token: a repeated request to start what has been terminated is refused.
+        return replace(record, version=version, spec=b"", home="", deleted=True)
 
     # Generations
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar, NoReturn
 
+from foundation.cluster.supervisor.checks import is_name
 from foundation.cluster.supervisor.options import ChildOptions, check_minority, records_of
 from foundation.cluster.supervisor.records import Record
 from foundation.cluster.supervisor.server import SupervisorServer
@@ -83,7 +84,7 @@ class DistributedSupervisor:
             InvalidChildSpec: an argument is wrong.
             TypeError: an id is not plain data.
         """
-        if not isinstance(name, str) or not name:
+        if not is_name(name):
             raise InvalidChildSpec(
                 f"a distributed supervisor needs a name that is text, got {name!r}"
             )

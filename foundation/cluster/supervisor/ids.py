@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from foundation.cluster.registry.keys import MAX_DEPTH
 from foundation.kernel.codec import dumps, loads
 
 PLAIN = (str, int, bytes, bool, type(None))
@@ -17,8 +18,10 @@ def key_of(id: Any) -> bytes:
 
     Raises:
         TypeError: it is neither text, a number, bytes, True, False, None nor a tuple of these.
+        ValueError: a text in it is no text (a lone surrogate), or tuples are nested more than
+            ``MAX_DEPTH`` deep.
     """
-    _check(id, id)
+    _check(id, id, 0)
     return dumps(id)
 
 
@@ -27,12 +30,39 @@ def id_of(key: bytes) -> Any:
     return loads(key, allow_pickle=False)
 
 
-def _check(part: Any, whole: Any) -> None:
-    if type(part) is tuple:
+def shown(key: bytes) -> str:
+    """Return the id that *key* stands for as text, for people; never raises."""
+    try:
+        return repr(id_of(key))
+    except Exception:  # whatever it is that another node has sent
+        return f"of the key {key!r:.100}"
+
+
+def is_text(value: str) -> bool:
+    """Whether *value* can travel: a str with a lone surrogate cannot."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _check(part: Any, whole: Any, depth: int) -> None:
+    kind = type(part)
+    if kind is tuple:
+        if depth == MAX_DEPTH:
+            raise ValueError(
+                f"the id of a distributed child is nested more than {MAX_DEPTH} tuples deep"
+            )
         for item in part:
-            _check(item, whole)
-    elif type(part) not in PLAIN:
+            _check(item, whole, depth + 1)
+    elif kind not in PLAIN:
         raise TypeError(
             "the id of a distributed child must be text, a whole number, bytes, or a tuple of "
             f"these, since it must mean the same on every node; got {whole!r}"
+        )
+    elif kind is str and not is_text(part):
+        raise ValueError(
+            f"the id {whole!r} of a distributed child holds a str that is no text: it has a lone "
+            "surrogate, which no encoding knows"
         )

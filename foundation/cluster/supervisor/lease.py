@@ -45,6 +45,8 @@ class Lease:
     def granted(self, node: str, sent: float, epoch: int) -> None:
         """*node* has answered what was asked at *sent*: it is in *epoch*."""
         if node not in self._granted or sent >= self._granted[node][0]:
+            # What is older than a lease counts for nothing: nodes that are gone are forgotten.
+            self._granted = {n: g for n, g in self._granted.items() if sent - g[0] < self._lease}
             self._granted[node] = (sent, epoch)
 
     def basis(self, now: float) -> float:

@@ -43,11 +43,13 @@ class LeaseKeeper:
 
     def until(self) -> float:
         """Return until when this node may run what must not run in a minority."""
+        if self._agent.admission.disagreeing:
+            return self._now()
         return self._lease.until(self._now())
 
     def holds(self) -> bool:
         """Whether it may now."""
-        return self._lease.holds(self._now())
+        return not self._agent.admission.disagreeing and self._lease.holds(self._now())
 
     def hindered(self, elsewhere: bool) -> str:
         """Say why such a child cannot be started now; ``""`` when it can.
@@ -55,6 +57,8 @@ class LeaseKeeper:
         Args:
             elsewhere: it may run, or have run, on another node.
         """
+        for node, what in self._agent.admission.disagreeing.items():
+            return f"node {node} has other settings: {what}"
         if elsewhere:
             return self._lease.hindered(self._now(), self._agent.peers, self._agent.epoch)
         return "" if self.holds() else "this node is not in a majority"

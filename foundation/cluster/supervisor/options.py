@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from foundation.cluster.supervisor.ids import key_of
+from foundation.cluster.supervisor.ids import is_text, key_of
 from foundation.cluster.supervisor.packing import pack_spec
 from foundation.cluster.supervisor.records import Record
 from foundation.cluster.values import labels_of
@@ -38,8 +38,7 @@ class ChildOptions:
     ship: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.labels, Mapping):
-            raise InvalidChildSpec(f"labels must be a dict of strings, got {self.labels!r}")
+        _check_labels(self.labels)
         if self.on_minority is not None:
             check_minority(self.on_minority)
         count = self.partitions
@@ -77,8 +76,17 @@ def child(
     Args: as ``start_child``.
     """
     limits = None if max_restarts is None else (max_restarts, max_seconds)
-    options = ChildOptions(labels or {}, every_node, partitions, on_minority, limits, ship)
+    asked = {} if labels is None else labels
+    options = ChildOptions(asked, every_node, partitions, on_minority, limits, ship)
     return OptionedChild(to_spec(spec), id, options)
+
+
+def _check_labels(labels: Any) -> None:
+    if not isinstance(labels, Mapping):
+        raise InvalidChildSpec(f"labels must be a dict of strings, got {labels!r}")
+    for part in (*labels.keys(), *labels.values()):
+        if not isinstance(part, str) or not is_text(part):
+            raise InvalidChildSpec(f"labels must be a dict of strings, got {part!r} in {labels!r}")
 
 
 def check_minority(value: Any) -> None:
@@ -110,8 +118,8 @@ def records(
 
     Raises:
         InvalidChildSpec: the spec says what means nothing here.
-        TypeError: the id is not plain data.
-        Unsendable: an argument cannot travel.
+        TypeError, ValueError: the id is not plain data.
+        Unsendable: an argument cannot travel, or the spec is too large.
     """
     if spec.significant:
         raise InvalidChildSpec(

@@ -8,11 +8,12 @@ from typing import Any
 
 import cloudpickle
 
-from foundation.errors import CodecError, InvalidChildSpec
+from foundation.errors import CodecError, InvalidChildSpec, Unsendable
 from foundation.kernel.codec import dumps, loads, unsendable
 from foundation.otp.child_spec import ChildSpec
 
 _KEEP = 512  # decoded specs
+MAX_SPEC = 8 * 1024 * 1024  # bytes of one spec, which every agent keeps
 
 
 def pack_spec(spec: ChildSpec, ship: bool = False) -> bytes:
@@ -25,8 +26,19 @@ def pack_spec(spec: ChildSpec, ship: bool = False) -> bytes:
             ``ClusterConfig(accept_code=True)``.
 
     Raises:
-        Unsendable: an argument of it cannot travel.
+        Unsendable: an argument of it cannot travel, or it has more than ``MAX_SPEC`` bytes.
     """
+    data = _pack(spec, ship)
+    if len(data) > MAX_SPEC:
+        raise Unsendable(
+            f"the spec of the child {spec.id!r:.100} takes {len(data):,} bytes, and may take "
+            f"{MAX_SPEC:,}, since every node keeps it; pass large data by a path or a key, and "
+            "have the child's init fetch it"
+        )
+    return data
+
+
+def _pack(spec: ChildSpec, ship: bool) -> bytes:
     if not ship:
         return dumps(spec)
     module = sys.modules.get(spec.start[0].__module__)

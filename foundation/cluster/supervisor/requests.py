@@ -12,6 +12,7 @@ from foundation.cluster.supervisor.ids import id_of
 from foundation.cluster.supervisor.placement import explain_none
 from foundation.cluster.supervisor.planning import planned
 from foundation.cluster.supervisor.service import SupervisorService
+from foundation.cluster.supervisor.settings import unknown
 
 LOOK = 0.05  # seconds between two looks while draining, and for a record that is not there yet
 
@@ -38,7 +39,10 @@ class Requests:
         self, origin: str, done: Done, name: str, key: bytes, timeout: float
     ) -> None:
         service = self._service
-        coordinator = service.coordinator(name)
+        coordinator = service.known(name)
+        if coordinator is None:
+            done(False, unknown(name))
+            return
         deadline = service.now() + timeout
 
         def look(again: bool) -> None:
@@ -90,7 +94,10 @@ class Requests:
     # Restarting
 
     def _serve_restart(self, origin: str, done: Done, name: str, key: bytes) -> None:
-        coordinator = self._service.coordinator(name)
+        coordinator = self._service.known(name)
+        if coordinator is None:
+            done(False, unknown(name))
+            return
         keys = self._members(coordinator, key)
         nodes = {node: None for one in keys for node in coordinator.observed.get(one, {})}
         if not nodes:
@@ -110,7 +117,10 @@ class Requests:
             self._agent.ask(node, "sup_restart_at", (name, keys), answered(node))
 
     def _serve_restart_at(self, origin: str, done: Done, name: str, keys: list[bytes]) -> None:
-        coordinator = self._service.coordinator(name)
+        coordinator = self._service.known(name)
+        if coordinator is None:
+            done(False, unknown(name))
+            return
         for key in keys:
             coordinator.work.restart(key)
         done(True, None)
@@ -120,12 +130,18 @@ class Requests:
     def _serve_plan(
         self, origin: str, done: Done, name: str, without: list[str], draining: list[str]
     ) -> None:
-        coordinator = self._service.coordinator(name)
+        coordinator = self._service.known(name)
+        if coordinator is None:
+            done(False, unknown(name))
+            return
         found = coordinator.candidates.without((*without, *draining))
         done(True, planned(coordinator.desired, coordinator.observed, found, tuple(without)))
 
     def _serve_explain(self, origin: str, done: Done, name: str, key: bytes) -> None:
-        coordinator = self._service.coordinator(name)
+        coordinator = self._service.known(name)
+        if coordinator is None:
+            done(False, unknown(name))
+            return
         record = coordinator.desired.wanted(key)
         if record is None:
             done(True, "it is not wanted: it was never started, or has been terminated")
@@ -147,7 +163,11 @@ class Requests:
 
     def _serve_why(self, origin: str, done: Done, name: str, key: bytes) -> None:
         service = self._service
-        case = service.coordinator(name).case(key, service.settled, not service.lease.holds())
+        coordinator = service.known(name)
+        if coordinator is None:
+            done(False, unknown(name))
+            return
+        case = coordinator.case(key, service.settled, not service.lease.holds())
         action = reconcile.decide(case)
         done(True, f"{action.kind}: {action.why}" if action.why else "")
 

@@ -8,12 +8,13 @@ from typing import Any
 
 from foundation.cluster.agent import Agent
 from foundation.cluster.host import SERVICES
+from foundation.cluster.supervisor.checks import is_name
 from foundation.cluster.supervisor.coordinator import Coordinator
 from foundation.cluster.supervisor.desired import Desired
 from foundation.cluster.supervisor.lease_keeper import LeaseKeeper
 from foundation.cluster.supervisor.records import Record, Version
 from foundation.cluster.supervisor.replication import Replication
-from foundation.cluster.supervisor.settings import service_key
+from foundation.cluster.supervisor.settings import declared, service_key
 from foundation.runtime.placement import is_worker
 
 TICK = 1.0  # seconds between two looks at everything
@@ -101,15 +102,29 @@ class SupervisorService:
             self.agent.kernel.turn(self._look_now)
 
     def _look_now(self) -> None:
-        for coordinator in list(self.coordinators.values()):
-            coordinator.look()
+        for name, coordinator in list(self.coordinators.items()):
+            self._guarded(name, coordinator.look)
         for name in list(self._ends):
-            self._look_at_end(name)
+            self._guarded(name, lambda name=name: self._look_at_end(name))  # type: ignore[misc]
+
+    def _guarded(self, name: str, action: Callable[[], None]) -> None:
+        """Run *action*; what fails for one supervisor must not stop the others."""
+        try:
+            action()
+        except Exception as error:
+            self.agent.notice("error", f"distributed supervisor {name!r} failed: {error!r}")
 
     # The records' store
 
+    def known(self, name: Any) -> Coordinator | None:
+        """Return the coordinator of *name*; None when there is no supervisor of that name."""
+        if not is_name(name):
+            return None
+        found = self.coordinators.get(name)
+        return self.coordinator(name) if found is None and declared(self.agent, name) else found
+
     def coordinator(self, name: str) -> Coordinator:
-        """Return the coordinator of the supervisor *name*, made when first asked for."""
+        """Return the coordinator of *name*, a supervisor that some node has, made if need be."""
         found = self.coordinators.get(name)
         if found is None:
             found = self.coordinators[name] = Coordinator(self, name)
@@ -210,6 +225,11 @@ class SupervisorService:
         else:
             self._down[node] = 0.0
 
+    def _forget_dead(self, now: float) -> None:
+        """Forget when nodes went down, once ``home_gone`` says the same without."""
+        if self._down and now - self._born >= HOME_SECONDS:
+            self._down = {n: at for n, at in self._down.items() if now - at < HOME_SECONDS}
+
     def home_gone(self, home: str) -> bool:
         """Whether the life *home* of a node (``"name/generation"``) is over."""
         node, _, generation = home.rpartition("/")
@@ -225,17 +245,23 @@ class SupervisorService:
             coordinator.all_dirty()
 
     def _serve_report(self, origin: str, done: Any, name: str, *report: Any) -> None:
-        self.coordinator(name).work.reported(origin, *report)
+        coordinator = self.known(name)
+        if coordinator is not None:
+            coordinator.work.reported(origin, *report)
 
     def _serve_take(self, origin: str, done: Any, name: str, *args: Any) -> None:
-        done(True, self.coordinator(name).take(*args))
+        coordinator = self.known(name)
+        done(True, coordinator is not None and coordinator.take(*args))
 
     def _tick(self) -> None:
         now = self.now()
-        self.replication.tick(now)
-        for coordinator in self.coordinators.values():
-            coordinator.tick(now)
-        self.later(TICK, self._tick)
+        try:
+            self._forget_dead(now)
+            for name, coordinator in list(self.coordinators.items()):
+                self._guarded(name, lambda one=coordinator: one.tick(now))  # type: ignore[misc]
+            self.replication.tick(now)
+        finally:
+            self.later(TICK, self._tick)
 
     # The lease
 

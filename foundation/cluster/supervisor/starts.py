@@ -26,7 +26,9 @@ from foundation.cluster.supervisor.records import (
     Record,
 )
 from foundation.cluster.supervisor.service import SupervisorService
+from foundation.cluster.supervisor.settings import unknown
 from foundation.cluster.supervisor.waiters import Outcome
+from foundation.cluster.supervisor.work import TERMINATED
 from foundation.cluster.values import Labels
 from foundation.kernel.codec import loads
 
@@ -65,7 +67,11 @@ class Starts:
             if not service.settled:
                 service.later(RETRY, attempt)
                 return
-            found = service.coordinator(name).candidates
+            coordinator = service.known(name)
+            if coordinator is None:
+                done(True, ("refused", unknown(name)))
+                return
+            found = coordinator.candidates
             to = self._choose(found, key, labels, every_node)
             if to is None:
                 done(True, ("refused", explain_none(found, labels, name)))
@@ -94,10 +100,17 @@ class Starts:
     ) -> None:
         service, node = self._service, self._agent.node
         record: Any = loads(request, allow_pickle=False)
-        coordinator = service.coordinator(name)
+        coordinator = service.known(name)
+        if coordinator is None:
+            done(True, MOVED)  # this node has not heard of it yet, or runs it no longer
+            return
         known = coordinator.desired.wanted(key)
         if known is not None:
             self._exists(coordinator, key, known, record.token, done)
+            return
+        former = coordinator.desired.get(key)
+        if former is not None and former.deleted and record.token and former.token == record.token:
+            done(True, ("failed", TERMINATED))  # this very request has been, and was overtaken
             return
         coordinator.record_changed(key)  # the owner of a former record may be another one
         owned = coordinator.running and coordinator.owner(key, record) == node

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from foundation.cluster.supervisor.service import SupervisorService
 
 
+TERMINATED = pack_reason("terminated")  # why a start fails that was overtaken
+
+
 class Work:
     """See the module docstring.
 
@@ -97,7 +100,11 @@ class Work:
             self._place(local, None)
             self.moving.pop(key, None)
             self._agent.delete(self._table, key)
-            self._waiters.moved(key)
+            known = self._desired.get(key)
+            if known is not None and known.deleted:
+                self._waiters.failed(key, TERMINATED)
+            else:
+                self._waiters.moved(key)
             self._service.look_soon()
 
     def _say(self, local: Local, what: str, *args: Any) -> None:
