@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from foundation.cluster.membership.records import Record
 
 PATIENCE = 6.0  # seconds that a taken name may take to become free
-LATELY = 4.0  # a refusal so many seconds ago still counts by then
+LATELY = 5.5  # a refusal so many seconds ago still counts by then
 
 
 class Admission:
@@ -45,7 +45,7 @@ class Admission:
             self._said[said] = None
             agent.notice("error", f"cluster {agent.config.name!r}: {said}")
             agent.show_refusal(said)
-        if code == "name" and not agent.peers:
+        if code == "name" and not agent.ready:
             self._refused_at, self._refusal = agent.kernel.driver.now(), said
             if not self.barred:
                 self.barred = True
@@ -58,7 +58,7 @@ class Admission:
         self._agent.notice("error", f"cluster {self._agent.config.name!r}: {text}")
 
     def admitted(self) -> None:
-        """This node is a member."""
+        """Another node talks to this one."""
         self.barred = False
 
     def _look(self) -> None:

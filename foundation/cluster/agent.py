@@ -369,7 +369,6 @@ class Agent(ClusterHost):
     def _up(self, record: Record) -> None:
         if record.name in self.peers:
             self._down(record)
-        self.admission.admitted()
         peer = self.peers[record.name] = AgentPeer(record)
         self._new_view()
         self.begin_session(record.name, peer)
@@ -412,6 +411,7 @@ class Agent(ClusterHost):
             return
         if not peer.ready:
             peer.ready = True
+            self.admission.admitted()
             self.ready[name] = None
             for told in self.on_node:
                 told(name, True, "up")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from foundation.cluster.host import TABLE, ClusterHost
+from foundation.cluster.timing import is_number
 from foundation.cluster.values import View
 from foundation.errors import CallExit, ClusterTimeout, NotInCluster
 from foundation.kernel.ops import FutureSink, current
@@ -28,7 +29,19 @@ def cluster_of(process: Process) -> ClusterHost:
 
 
 def node(pid: Pid | None = None) -> str:
-    """Return the name of this node, or of the node where *pid* lives."""
+    """Return the name of this node, or of the node where *pid* lives.
+
+    Works without a cluster, too.
+
+    Args:
+        pid: a process, alive or not; None: this one.
+
+    Raises:
+        TypeError: *pid* is neither.
+        NotInProcess: it was called outside a process, without *pid*.
+    """
+    if pid is not None and not isinstance(pid, Pid):
+        raise TypeError(f"node() takes a pid or nothing, got {pid!r}")
     return (current().pid if pid is None else pid).host.partition("/")[0]
 
 
@@ -43,15 +56,24 @@ def view() -> View:
 
 
 def nodes() -> tuple[str, ...]:
-    """Return the names of the members, this node included, sorted."""
+    """Return the names of the members, this node included, sorted: a local read.
+
+    Raises:
+        NotInProcess, NotInCluster: as ``view``.
+    """
     return view().names
 
 
 def subscribe() -> View:
     """Have this process told of ``NodeUp``, ``NodeDown`` and ``ViewChanged``, until it ends.
 
+    They come as messages, each once, however often it subscribes.
+
     Returns:
         The view from which on it is told: nothing is missed in between.
+
+    Raises:
+        NotInProcess, NotInCluster: as ``view``.
     """
     process = current()
     cluster = cluster_of(process)
@@ -60,7 +82,13 @@ def subscribe() -> View:
 
 
 def unsubscribe() -> None:
-    """Tell this process no more."""
+    """Tell this process no more; what is in its mailbox stays there.
+
+    Does nothing when it has not subscribed.
+
+    Raises:
+        NotInProcess, NotInCluster: as ``view``.
+    """
     process = current()
     cluster_of(process).unsubscribe(process.pid)
 
@@ -69,15 +97,25 @@ async def await_cluster(n: int, timeout: float = 30.0) -> View:
     """Wait until at least *n* nodes, this one included, are members and agree on it.
 
     Args:
-        n: how many.
-        timeout: seconds.
+        n: how many; 1 or more.
+        timeout: seconds, above 0 and finite.
 
     Returns:
-        The view.
+        The view; it may have more members than *n*.
 
     Raises:
+        TypeError, ValueError: an argument is no such number.
         ClusterTimeout: they were not in time; it says who is there, and what to look at.
+        NotInProcess, NotInCluster: as ``view``.
     """
+    if not isinstance(n, int) or isinstance(n, bool):
+        raise TypeError(f"await_cluster: n must be an int, got {n!r}")
+    if n < 1:
+        raise ValueError(f"await_cluster: n must be 1 or more, got {n!r}")
+    if not isinstance(timeout, (int, float)) or isinstance(timeout, bool):
+        raise TypeError(f"await_cluster: timeout must be seconds, a number, got {timeout!r}")
+    if not is_number(timeout) or timeout <= 0:
+        raise ValueError(f"await_cluster: timeout must be finite and above 0, got {timeout!r}")
     process = current()
     cluster = cluster_of(process)
 
@@ -99,9 +137,18 @@ async def await_cluster(n: int, timeout: float = 30.0) -> View:
 async def ask_agent(service: str, *args: Any, timeout: float | None = 5.0) -> Any:
     """Have the agent of this node serve a request; see ``ClusterHost.request``.
 
+    Args:
+        service: names a function in ``Agent.serves``.
+        args: of the request: plain values, pids and bytes.
+        timeout: seconds; None waits as long as it takes.
+
+    Returns:
+        What the agent answers.
+
     Raises:
         CallExit: it refused, with the reason.
         TimeoutError: no answer in *timeout* seconds.
+        NotInProcess, NotInCluster: as ``view``.
     """
     process = current()
     cluster = cluster_of(process)

@@ -32,10 +32,9 @@ async def cut_off(*nodes: str) -> None:
     """
     for each in nodes:
         if not isinstance(each, str):
-            listed = isinstance(each, (list, tuple, set, frozenset))
-            names = sorted(map(repr, each)) if listed else ['"b"', '"c"']
-            how = f"cut_off({', '.join(names)})".replace("'", '"')
-            raise TypeError(f"cut_off() takes names of nodes, as in {how}, got {each!r}")
+            names = each if isinstance(each, (list, tuple)) else ["b", "c"]
+            how = ", ".join(f'"{name}"' for name in names)
+            raise TypeError(f"cut_off() takes names of nodes: write cut_off({how}), got {each!r}")
     await ask_agent(SERVICE, list(nodes))
 
 

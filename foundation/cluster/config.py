@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from foundation.cluster.discovery.addresses import parse_address
-from foundation.cluster.discovery.protocol import Strategy
 from foundation.cluster.timing import LAN, Timing, is_number
 from foundation.errors import NodeError
 from foundation.transport.config import is_loopback
@@ -132,7 +130,9 @@ def _is_text(value: Any) -> bool:
 def _check_whole(field: str, value: Any, least: int, most: int | None = None) -> None:
     if _is_whole(value) and value >= least and (most is None or value <= most):
         return
-    allowed = f"an int from {least} to {most}" if most is not None else "None or an int of 1 or more"
+    allowed = f"None or an int of {least} or more"
+    if most is not None:
+        allowed = f"an int of {least} to {most}"
     raise _wrong(field, allowed, value)
 
 
@@ -153,6 +153,8 @@ def _check_bind(bind: Any, advertise: Any) -> None:
     if not _resolves(bind):
         raise _wrong("bind", "an IPv4 address or a host name that has one", bind)
     if advertise is not None:
+        from foundation.cluster.discovery.addresses import parse_address
+
         _check_host("advertise", advertise, "10.0.0.7")
         try:
             parse_address(advertise, 1)
@@ -189,6 +191,8 @@ def _resolves(host: str) -> bool:
 def _checked_strategies(strategies: Any) -> tuple[Any, ...] | None:
     if strategies is None:
         return None
+    from foundation.cluster.discovery.protocol import Strategy  # a node alone does without
+
     allowed = "None or a tuple of discovery strategies"
     if not isinstance(strategies, (tuple, list)):
         if isinstance(strategies, Strategy) and not isinstance(strategies, type):

@@ -32,8 +32,11 @@ def test_a_node_whose_name_is_taken_decides_nothing_and_gives_up():
         cluster.form()
         thief = SimNode(cluster, "a", ClusterConfig(strategies=()), 1)
         thief.address = "thief:1"
+        thief.life = 7
         cluster.nodes["thief"] = thief
         cluster.start("thief")
+        for name in ("a", "b"):  # discovery tells all of it
+            cluster.nodes[name].agent.candidates(["thief:1"])
         cluster.advance(1)
         assert not thief.agent.settled
         assert "taken" in thief.agent.refused
@@ -45,6 +48,11 @@ def test_a_node_whose_name_is_taken_decides_nothing_and_gives_up():
             cluster.run("thief", wait, host="control")  # its worker shares addresses with those of a
         cluster.advance(PATIENCE)
         assert "the name 'a' is taken" in thief.failure
+        for name in ("a", "b"):
+            cluster.nodes[name].agent.candidates(["thief:1"])
+            cluster.advance(5)
+            found = cluster.nodes[name].agent.view.members
+            assert [(m.name, m.address) for m in found] == [("a", "a:1"), ("b", "b:1")]
 
 
 def test_a_name_that_becomes_free_in_time_is_given():

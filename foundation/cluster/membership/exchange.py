@@ -20,7 +20,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from foundation.cluster.membership.joining import Candidate, Versions, admit, common_version
+from foundation.cluster.membership.joining import (
+    Candidate,
+    Versions,
+    admit,
+    common_version,
+    taken,
+)
 from foundation.cluster.membership.records import DEAD, Record, supersedes
 from foundation.cluster.membership.wire import Item, pack_item
 
@@ -123,10 +129,23 @@ class Exchange:
             text = f"{sender} chose protocol version {version}, which this node does not speak"
             swim.events.append(("warning", text))
             return
+        for record, _ in news:
+            holder = self.holder(record) if record.address == sender else None
+            if holder is not None:
+                swim.count("refused")
+                refusal = taken(record.name, holder.address)
+                answer = refusal.code, refusal.text, refusal.generation, dialled
+                swim.send(sender, "swim.refuse", *answer)
+                return  # J3: it has met nobody yet who knows better, or does not believe it
         swim.count("welcomes")
         swim.joining.answered(dialled, sender)
         swim.merging.learn(now, news, listed=True)
         self._return(sender, news)
+
+    def holder(self, record: Record) -> Record | None:
+        """Return the live node that has the name of *record*, if it is another one."""
+        known = self._swim.table.get(record.name)
+        return known if known and known.live and known.address != record.address else None
 
     def on_refuse(
         self, now: float, sender: str, code: str, text: str, generation: int, dialled: str
@@ -154,7 +173,7 @@ class Exchange:
 
     def on_sync(self, now: float, sender: str, news: News, wanted: bool) -> None:
         """The node at *sender* knows *news*."""
-        self._swim.merging.learn(now, news, listed=True)
+        self._swim.merging.learn(now, news, listed=True, sender=sender)
         if wanted:
             self._return(sender, news)
 

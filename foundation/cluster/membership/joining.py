@@ -46,6 +46,15 @@ def common_version(ours: Versions, theirs: Versions) -> int | None:
     return newest if newest >= max(ours[0], theirs[0]) else None
 
 
+def taken(name: str, address: str) -> Refusal:
+    """Return why a node of that name is refused: the one at *address* has it (J3)."""
+    return Refusal(
+        "name",
+        f"the name {name!r} is taken by the live node at {address}; "
+        "give this node another name, or stop that one first",
+    )
+
+
 def admit(
     cluster: str, ours: Versions, known: Record | None, joiner: Record, theirs: Versions, name: str
 ) -> Refusal | None:
@@ -71,11 +80,7 @@ def admit(
     if known is None:
         return None
     if known.live and known.address != joiner.address:
-        return Refusal(
-            "name",
-            f"the name {joiner.name!r} is taken by the live node at {known.address}; "
-            "give this node another name, or stop that one first",
-        )
+        return taken(joiner.name, known.address)
     if joiner.generation < known.generation:
         text = f"generation {known.generation} of {joiner.name!r} is known already"
         return Refusal("stale", text, known.generation)

@@ -43,13 +43,22 @@ class Merging:
         self._conflicts: dict[tuple[int, str], None] = {}
 
     def learn(
-        self, now: float, news: Sequence[tuple[Record, str]], *, listed: bool = False
+        self,
+        now: float,
+        news: Sequence[tuple[Record, str]],
+        *,
+        listed: bool = False,
+        sender: str = "",
     ) -> None:
-        """Take in *news*; *listed*: as part of a list of all that a node knows (M4)."""
+        """Take in *news*; *listed*: as part of a list of all that a node knows (M4).
+
+        What the node at *sender* says of itself is not believed while another live one has its
+        name: that is for ``admit`` to decide (J3).
+        """
         for record, accuser in news:
             if record.name == self._swim.name:
                 self._about_me(now, record, accuser)
-            else:
+            elif record.address != sender or self._swim.exchange.holder(record) is None:
                 self._about_other(now, record, accuser, listed)
 
     def _about_other(self, now: float, record: Record, accuser: str, listed: bool) -> None:

@@ -92,7 +92,7 @@ class Receiver:
             swim.tell(sender, swim.table.me)  # a rival for our name
         if not self._met(now, sender, name, generation):
             return
-        swim.merging.learn(now, news)
+        swim.merging.learn(now, news, sender=sender)
         me = swim.table.me
         if (target, life) != (me.name, me.generation):
             swim.tell(sender, me)  # V4
@@ -111,7 +111,7 @@ class Receiver:
         news: News,
     ) -> None:
         swim = self._swim
-        swim.merging.learn(now, news)
+        swim.merging.learn(now, news, sender=sender)
         swim.relays.acked(number, name, generation)
         record = swim.table.get(name)
         if record is None or name == swim.name or record.generation != generation:
@@ -135,7 +135,7 @@ class Receiver:
         swim = self._swim
         if not self._met(now, sender, name, generation):
             return
-        swim.merging.learn(now, news)
+        swim.merging.learn(now, news, sender=sender)
         known = swim.table.get(target)
         if known is None or known.generation != life:
             known = Record(target, life, 0, ALIVE, address)
@@ -147,10 +147,11 @@ class Receiver:
 
     def _news(self, now: float, sender: str, name: str, generation: int, news: News) -> None:
         if self._met(now, sender, name, generation):
-            self._swim.merging.learn(now, news)
+            self._swim.merging.learn(now, news, sender=sender)
             self._remind_again(now, sender, name)
         elif name == self._swim.name:
-            self._swim.merging.learn(now, news)  # a rival speaks, or we are told of ourselves
+            # A rival speaks, or we are told of ourselves.
+            self._swim.merging.learn(now, news, sender=sender)
 
     def _digest(self, now: float, sender: str, name: str, generation: int, digest: int) -> None:
         if self._met(now, sender, name, generation):

@@ -169,15 +169,11 @@ def nodes_interested(topic: str, *, name: str = NAME) -> list[str]:
 
 
 def check_text(what: str, value: Any) -> None:
-    """Raise TypeError or ValueError unless *value* is a string that is not empty and can be sent."""
+    """Raise TypeError or ValueError unless *value* is a string that is not empty."""
     if not isinstance(value, str):
         raise TypeError(f"{what} must be a string, got {value!r}")
     if not value:
         raise ValueError(f"{what} must not be empty")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(f"{what} {value!r} is no text: {error}") from None
 
 
 def _exchange(process: Process, topic: Any, name: Any) -> Exchange:

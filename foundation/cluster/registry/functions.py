@@ -259,7 +259,8 @@ async def update_value(registry: str, key: Any, value_or_function: Any) -> tuple
     Raises:
         NotRegistered: this process does not hold *key* (any more).
         NotUnique: the registry allows duplicates.
-        BlockingCall, TypeError, ValueError, UnknownDistributedRegistry, Unsendable: as ``register``.
+        BlockingCall, TypeError, ValueError: as ``register``.
+        UnknownDistributedRegistry, Unsendable: as ``register``.
     """
     process = _waiting_process("update_value")
     encoded = encode_key(key)

@@ -90,14 +90,18 @@ class Desired:
             del self._buried[key], self._records[key]
             self._generations.pop(key, None)
 
-    def tombstone(self, key: bytes, node: str) -> Record | None:
-        """Return what *node* is to write so that *key* is wanted no longer."""
+    def tombstone(self, key: bytes, node: str, *, refuse: bool = False) -> Record | None:
+        """Return what *node* is to write so that *key* is wanted no longer.
+
+        With *refuse* it keeps the token, so that a repeat of the request that started the child
+        is refused.
+        """
         record = self.wanted(key)
         if record is None:
             return None
         version = self.next_version(node)
-        # It keeps the token: a repeated request to start what has been terminated is refused.
-        return replace(record, version=version, spec=b"", home="", deleted=True)
+        token = record.token if refuse else ""
+        return replace(record, version=version, spec=b"", token=token, home="", deleted=True)
 
     # Generations
 

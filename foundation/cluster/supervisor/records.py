@@ -49,7 +49,8 @@ class Record:
         token: of the request that started it, or ``""``.
         home: the one life of a node, ``"name/generation"``, that a temporary child is bound to.
         shipped: its class travels with the spec.
-        deleted: it is wanted no longer: a tombstone, without the spec, but with the token.
+        deleted: it is wanted no longer: a tombstone, without the spec; with the token if it was
+            terminated.
     """
 
     version: Version

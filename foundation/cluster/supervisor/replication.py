@@ -16,13 +16,18 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from foundation.cluster.agent import Agent
+from foundation.cluster.supervisor.checks import is_name
 from foundation.cluster.supervisor.desired import Desired
 from foundation.cluster.supervisor.records import Record, Version
 from foundation.kernel.codec import dumps, loads
 
 CHUNK = 300  # records in one message
+CHUNK_BYTES = 256 * 1024  # about so many in one message, if it has more than one record
+ROW_BYTES = 150  # of a record in a message, about, besides its spec and key
+MOST_WAITING = 100  # for one record; who waits longest is given up: it has long timed out
 COMPARE_SECONDS = 3.0  # between two comparisons with a random member
 
+Slot = tuple[str, bytes]  # (supervisor, key of a child)
 Rows = list[tuple[bytes, Record, int]]  # (key, record, generation)
 
 
@@ -40,16 +45,36 @@ class Store(Protocol):
 
 
 class Write:
-    """A record on its way to enough members: *asked* are those it was sent to for an answer."""
+    """A record on its way to enough members.
 
-    __slots__ = ("asked", "done", "having", "needed", "row")
+    Attributes:
+        row: what is sent, ``(supervisor, key, …)``.
+        needed: so many others must have it.
+        waiting: who is told then; with those of the older records that this one replaces.
+        asked: to whom it was sent for an answer.
+        having: who has it.
+    """
 
-    def __init__(self, row: tuple[Any, ...], needed: int, done: Callable[[], None]) -> None:
+    __slots__ = ("asked", "having", "needed", "row", "waiting")
+
+    def __init__(
+        self, row: tuple[Any, ...], needed: int, waiting: list[Callable[[], None]]
+    ) -> None:
         self.row = row
         self.needed = needed
-        self.done = done
+        self.waiting = waiting[-MOST_WAITING:]
         self.asked: dict[str, None] = {}
         self.having: dict[str, None] = {}
+
+    @property
+    def slot(self) -> Slot:
+        """Return which child it is of."""
+        return self.row[0], self.row[1]
+
+    def done(self) -> None:
+        """Enough have it."""
+        for told in self.waiting:
+            told()
 
 
 class Replication:
@@ -65,8 +90,7 @@ class Replication:
         self._on_synced = on_synced
         self._compared = 0.0
         self.synced: dict[str, None] = {}
-        self._number = 0
-        self._writes: dict[int, Write] = {}  # that not enough members have yet
+        self._writes: dict[Slot, Write] = {}  # that not enough members have yet
         agent.hears["sup_put"] = lambda node, *row: self._take_row(*row)
         agent.serves["sup_put"] = self._serve_put
         agent.hears["sup_versions"] = self._on_versions
@@ -89,21 +113,42 @@ class Replication:
         desired = self._store.desired(name)
         desired.merge(key, record, agent.kernel.driver.now())
         row = (name, key, dumps(record), desired.generation(key))  # encoded once for all
-        peers = list(agent.peers)
-        needed = self._needed(len(peers))
-        write = Write(row, needed, done)
-        asked = agent.rng.sample(peers, min(needed, len(peers)))
-        for node in peers:
+        asked = self._ensure(row, done)
+        for node in agent.peers:
             if node not in asked:
                 agent.tell_lazily(node, "sup_put", *row)
-        if needed:
-            self._number += 1
-            self._writes[self._number] = write
-            for node in asked:
-                self._ask(self._number, write, node)
-        else:
-            done()
         self._store.changed(name, key)
+
+    def _ensure(self, row: tuple[Any, ...], *done: Callable[[], None]) -> list[str]:
+        """Have enough members take *row*; return those that are asked to."""
+        old = self._writes.pop((row[0], row[1]), None)
+        peers = list(self._agent.peers)
+        needed = self._needed(len(peers))
+        write = Write(row, needed, [*(() if old is None else old.waiting), *done])
+        if not needed:
+            write.done()
+            return []
+        self._writes[write.slot] = write
+        asked = self._agent.rng.sample(peers, min(needed, len(peers)))
+        for node in asked:
+            self._ask(write, node)
+        return asked
+
+    def _superseded(self, name: str, key: bytes) -> None:
+        """Another's newer record has come: who waits for ours is told when enough have that."""
+        if (name, key) in self._writes:
+            desired = self._store.desired(name)
+            self._ensure((name, key, dumps(desired.get(key)), desired.generation(key)))
+
+    def _forget_dropped(self) -> None:
+        """Forget what waits for a record that is no longer kept, see ``desired.expire``."""
+        for name, key in list(self._writes):
+            if self._store.desired(name).get(key) is None:
+                del self._writes[name, key]
+
+    def waiting(self) -> int:
+        """Return how many records are on their way to enough members."""
+        return len(self._writes)
 
     def _needed(self, peers: int) -> int:
         """Return how many others must have a record before its writer is told.
@@ -114,23 +159,23 @@ class Replication:
         majority = self._agent.config.majority
         return min(1, peers) if majority is None else majority - 1
 
-    def _ask(self, number: int, write: Write, node: str) -> None:
+    def _ask(self, write: Write, node: str) -> None:
         write.asked[node] = None
 
         def answered(ok: bool, value: Any) -> None:
-            if number not in self._writes:
+            if self._writes.get(write.slot) is not write:
                 return
             if ok:
                 write.having[node] = None
                 if len(write.having) >= write.needed:
-                    del self._writes[number]
+                    del self._writes[write.slot]
                     write.done()
                 return
             others = [n for n in self._agent.peers if n not in write.asked]
             if others:
-                self._ask(number, write, self._agent.rng.choice(others))
+                self._ask(write, self._agent.rng.choice(others))
             elif self._agent.config.majority is None:
-                del self._writes[number]
+                del self._writes[write.slot]
                 write.done()  # there is nobody else
 
         self._agent.ask(node, "sup_put", write.row, answered)
@@ -140,6 +185,8 @@ class Replication:
         done(True, None)
 
     def _take_row(self, name: str, key: bytes, data: bytes, generation: int) -> None:
+        if not is_name(name):
+            return
         record: Any = loads(data, allow_pickle=False)
         self._take(name, key, record, generation)
 
@@ -147,6 +194,7 @@ class Replication:
         desired = self._store.desired(name)
         if desired.merge(key, record, self._agent.kernel.driver.now()):
             self._store.changed(name, key)
+            self._superseded(name, key)
         desired.saw(key, generation)
 
     # Meeting
@@ -155,9 +203,9 @@ class Replication:
         self.synced.pop(node, None)
         if up:
             self._meet(node, True)
-            for number, write in list(self._writes.items()):
+            for write in list(self._writes.values()):
                 if node not in write.having:
-                    self._ask(number, write, node)
+                    self._ask(write, node)
 
     def _meet(self, node: str, back: bool) -> None:
         names = self._store.names()
@@ -171,6 +219,8 @@ class Replication:
     def _on_versions(
         self, node: str, name: str, versions: list[tuple[bytes, Version, int]]
     ) -> None:
+        if not is_name(name):
+            return
         desired = self._store.desired(name)
         for key, _, generation in versions:
             if desired.get(key) is not None:
@@ -179,14 +229,24 @@ class Replication:
 
     def _tell_records(self, node: str, name: str, keys: list[bytes]) -> None:
         desired = self._store.desired(name)
-        for start in range(0, len(keys), CHUNK):
-            rows = [
-                (key, desired.get(key), desired.generation(key))
-                for key in keys[start : start + CHUNK]
-            ]
+        rows: Rows = []
+        size = 0
+        for key in keys:
+            record = desired.get(key)
+            if record is None:
+                continue
+            more = ROW_BYTES + len(key) + len(record.spec)
+            if rows and (len(rows) == CHUNK or size + more > CHUNK_BYTES):
+                self._agent.tell(node, "sup_records", name, rows)
+                rows, size = [], 0
+            rows.append((key, record, desired.generation(key)))
+            size += more
+        if rows:
             self._agent.tell(node, "sup_records", name, rows)
 
     def _on_records(self, node: str, name: str, rows: Rows) -> None:
+        if not is_name(name):
+            return
         for key, record, generation in rows:
             self._take(name, key, record, generation)
 
@@ -207,6 +267,7 @@ class Replication:
 
     def tick(self, now: float) -> None:
         """Compare with a random member; meet again whom we have no answer of."""
+        self._forget_dropped()
         peers = list(self._agent.peers)
         for node in peers:
             if node not in self.synced and self._agent.peers[node].ready:
@@ -217,7 +278,8 @@ class Replication:
             self._agent.tell(self._agent.rng.choice(peers), "sup_digests", digests, True)
 
     def _on_digests(self, node: str, digests: dict[str, int], back: bool) -> None:
-        differ = [n for n, d in digests.items() if self._store.desired(n).digest != d]
+        named = {name: digest for name, digest in digests.items() if is_name(name)}
+        differ = [n for n, d in named.items() if self._store.desired(n).digest != d]
         for name in differ:
             self._tell_versions(node, name)
         if differ and back:

@@ -70,7 +70,7 @@ class Requests:
             self._end(coordinator, one, one_gone)
 
     def _end(self, coordinator: Coordinator, key: bytes, gone: Callable[[bytes], None]) -> None:
-        tombstone = coordinator.desired.tombstone(key, self._agent.node)
+        tombstone = coordinator.desired.tombstone(key, self._agent.node, refuse=True)
         if tombstone is None:
             gone(key)
             return

@@ -22,6 +22,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from foundation.cluster.supervisor.ids import shown
 from foundation.cluster.supervisor.packing import Unpacker
 from foundation.cluster.supervisor.runner_child import (
     ENDING,
@@ -34,11 +35,11 @@ from foundation.cluster.supervisor.runner_child import (
 )
 from foundation.cluster.supervisor.runner_process import RunnerProcess
 from foundation.cluster.supervisor.starter import Starter
-from foundation.errors import FoundationError
+from foundation.errors import CallExit, FoundationError
 from foundation.kernel.codec import dumps
 from foundation.kernel.kernel import Kernel
 from foundation.kernel.peer import pack_reason
-from foundation.kernel.reports import SupervisorReport
+from foundation.kernel.reports import Notice, SupervisorReport
 from foundation.kernel.values import Down, ExitMsg, Pid, reason_of
 from foundation.otp.results import Ignored
 from foundation.otp.supervision import RESTART, after_exit
@@ -47,6 +48,7 @@ from foundation.otp.sys_requests import SysFailed, SysRequest
 
 NAME_SECONDS = 0.1  # between attempts while a child's name is held by its former self
 EXPORT_SECONDS = 5.0  # an export may take, when the spec sets no limit
+MAX_STATE = 64 * 1024 * 1024  # bytes of one exported state
 
 
 class Runner:
@@ -152,7 +154,7 @@ class Runner:
         child.attempt = None
         child.cancel_timer()
         if not ok:
-            self._start_failed(child, value)
+            self._start_failed(child, value, attempt.state)
             return
         child.pid = pid_of(value)
         if child.pid is None:
@@ -166,7 +168,12 @@ class Runner:
         child.stage, child.first, child.patience = RUNNING, False, PATIENCE
         self._report("started", child.key, child.generation, child.pid)
 
-    def _start_failed(self, child: RunnerChild, reason: Any) -> None:
+    def _start_failed(self, child: RunnerChild, reason: Any, state: bytes | None) -> None:
+        if state is not None:
+            if _is_taken(reason) and child.patience:
+                child.state = state  # nobody has imported it yet
+            else:
+                self._state_lost(child, f"it failed to start with it: {_text(reason)}")
         if child.first:
             self._forget(child)
             text = _text(reason)
@@ -255,19 +262,37 @@ class Runner:
     def _ask_state(self, child: RunnerChild, pid: Pid) -> None:
         def done(ok: bool, value: Any) -> None:
             if ok and not isinstance(value, SysFailed):
-                try:
-                    child.state = dumps(value)
-                except Exception as error:
-                    self._tell_log("export_error", child, reason_of(error))
+                self._exported(child, value)
             elif ok:
-                self._tell_log("export_error", child, value.reason)
+                child.no_state = value.reason
                 self._kernel.signals.signal(self.process.pid, pid, "shutdown")
+            else:
+                child.no_state = value.reason if isinstance(value, CallExit) else value
 
         request = SysRequest("export_state", ("shutdown",))
         try:
             self._kernel.request(Reply(done), self.process.pid, pid, request, True)
         except FoundationError:
             return  # it has ended: its link says so
+
+    def _exported(self, child: RunnerChild, value: Any) -> None:
+        try:
+            state = dumps(value)
+        except Exception as error:
+            child.no_state = reason_of(error)
+            return
+        if len(state) > MAX_STATE:
+            child.no_state = f"it has {len(state):,} bytes, and may have {MAX_STATE:,}"
+        else:
+            child.state = state
+
+    def _state_lost(self, child: RunnerChild, why: str) -> None:
+        node = self._kernel.address.partition("/")[0]
+        text = (
+            f"child {shown(child.key)} of {self._name!r} goes on without its state, lost on node "
+            f"{node!r}: {why}"
+        )
+        self._kernel.driver.report(Notice("error", text))
 
     def _kill(self, child: RunnerChild) -> None:
         child.stage = ENDING
@@ -286,6 +311,8 @@ class Runner:
 
     def _gone(self, child: RunnerChild) -> None:
         self._forget(child)
+        if child.export and child.state is None:
+            self._state_lost(child, f"it could not be exported: {_text(child.no_state)}")
         self._report("gone", child.key, child.generation, child.state if child.export else None)
 
     def _forget(self, child: RunnerChild) -> None:

@@ -27,11 +27,12 @@ class RunnerChild:
         patience: so many more attempts to get its name.
         export: its state is asked for when it ends.
         state: what it is to import, or has exported, encoded.
+        no_state: why its state could not be exported.
     """
 
     __slots__ = (
-        "attempt", "export", "first", "generation", "key", "leased", "patience", "pid", "spec",
-        "stage", "state", "timer", "window",
+        "attempt", "export", "first", "generation", "key", "leased", "no_state", "patience", "pid",
+        "spec", "stage", "state", "timer", "window",
     )  # fmt: skip
 
     def __init__(
@@ -50,6 +51,7 @@ class RunnerChild:
         self.export = False
         self.patience = PATIENCE
         self.state: bytes | None = None
+        self.no_state: Any = "it has ended before, or was given no more time"
 
     def cancel_timer(self) -> None:
         """What it had time for is done."""
@@ -59,9 +61,9 @@ class RunnerChild:
 
 
 class Attempt:
-    """A start in flight, and the sink of its outcome."""
+    """A start in flight, and the sink of its outcome; *state* is what it is to import."""
 
-    __slots__ = ("child", "helper", "host", "process", "runner", "token")
+    __slots__ = ("child", "helper", "host", "process", "runner", "state", "token")
 
     def __init__(self, runner: Runner, child: RunnerChild) -> None:
         self.runner = runner
@@ -70,6 +72,7 @@ class Attempt:
         self.host: str | None = None  # when it starts in another
         self.helper: Process | None = None  # runs a start function, or waits for a host
         self.token: Caller | None = None
+        self.state: bytes | None = None
 
     @property
     def current(self) -> bool:

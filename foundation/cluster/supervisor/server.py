@@ -23,7 +23,7 @@ SERVICE = "cluster.supervisor"  # where the kernel of a control host keeps its s
 class SupervisorServer(GenServer):
     """See the module docstring."""
 
-    def init(
+    async def init(
         self,
         name: str,
         declared: list[tuple[bytes, Record]],
@@ -45,6 +45,9 @@ class SupervisorServer(GenServer):
         hooks = process.get_extra("exit_hooks", ())
         process.set_extra("exit_hooks", (*hooks, self._ends))
         service.adopt(name, declared, (*limits, on_minority), max_moves)
+        known = process.kernel.driver.new_future()
+        agent.barriers.own_hosts(lambda: None if known.done() else known.set_result(None))
+        await known  # so that nothing that starts next is told that there is no such supervisor
         return None
 
     async def terminate(self, reason: Any) -> None:

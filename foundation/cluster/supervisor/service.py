@@ -259,7 +259,7 @@ class SupervisorService:
             self._forget_dead(now)
             for name, coordinator in list(self.coordinators.items()):
                 self._guarded(name, lambda one=coordinator: one.tick(now))  # type: ignore[misc]
-            self.replication.tick(now)
+            self._guarded("all", lambda: self.replication.tick(now))
         finally:
             self.later(TICK, self._tick)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from foundation.cluster.supervisor.managed_process import CHILD, STATE, ManagedProcess
-from foundation.cluster.supervisor.runner_child import Attempt, RunnerChild
+from foundation.cluster.supervisor.runner_child import Attempt
 from foundation.errors import StartError
 from foundation.kernel.kernel import Kernel
 from foundation.kernel.process import Caller, FunctionProcess, Process
@@ -43,21 +43,22 @@ class Starter:
         except Exception as error:
             attempt.finished(False, _reason(error))
 
-    def _process_of(self, child: RunnerChild) -> tuple[Any, dict[str, Any]]:
+    def _process_of(self, attempt: Attempt) -> tuple[Any, dict[str, Any]]:
         """Return the class of the process, and its extra."""
+        child = attempt.child
         target = child.spec.start[0]
         extra: dict[str, Any] = {CHILD: (self._name, child.key, child.generation)}
         process_class = target.__process_class__  # type: ignore[attr-defined]
         state, child.state = child.state, None
         imports = process_class is ServerProcess and hasattr(target, "import_state")
         if state is not None and imports:
-            extra[STATE] = state
+            extra[STATE] = attempt.state = state
             process_class = ManagedProcess
         return process_class, extra
 
     def _here(self, attempt: Attempt) -> None:
         kernel, child = self._kernel, attempt.child
-        process_class, extra = self._process_of(child)
+        process_class, extra = self._process_of(attempt)
         target, args, kwargs = child.spec.start
         attempt.token = Caller(attempt, self._process.pid, self._process.pid, None)
         attempt.process = kernel.spawn(
@@ -75,7 +76,7 @@ class Starter:
             self._here(attempt)
             return
         spec = attempt.child.spec
-        process_class, extra = self._process_of(attempt.child)
+        process_class, extra = self._process_of(attempt)
         attempt.host = host
         request = (process_class.kind, spec.start, True, spec.name, extra)
         attempt.token = self._kernel.remote.spawn(host, attempt, self._process, request)
