@@ -45,7 +45,7 @@ def test_a_node_whose_name_is_taken_decides_nothing_and_gives_up():
             await await_cluster(1, 1)
 
         with pytest.raises(ClusterTimeout, match="the name 'a' is taken"):
-            cluster.run("thief", wait, host="control")  # its worker shares addresses with those of a
+            cluster.run("thief", wait, host="control")  # whose worker shares its address
         cluster.advance(PATIENCE)
         assert "the name 'a' is taken" in thief.failure
         for name in ("a", "b"):
