@@ -192,10 +192,25 @@ class Replication:
 
     def _take(self, name: str, key: bytes, record: Record, generation: int) -> None:
         desired = self._store.desired(name)
+        old = desired.get(key)
         if desired.merge(key, record, self._agent.kernel.driver.now()):
             self._store.changed(name, key)
             self._superseded(name, key)
         desired.saw(key, generation)
+        if old is not None and record.token and old.token == record.token:
+            self._same_request(name, key, old.deleted or record.deleted)
+
+    def _same_request(self, name: str, key: bytes, terminated: bool) -> None:
+        """Two records of one request have met: if one says that it was terminated, it was.
+
+        The request had been sent to two nodes, since the first did not answer in time, and that
+        one has carried it out late, not knowing of the tombstone, with a version above it.
+        """
+        if terminated:
+            node = self._agent.node
+            tombstone = self._store.desired(name).tombstone(key, node, refuse=True)
+            if tombstone is not None:  # the other one had won
+                self.write(name, key, tombstone, lambda: None)
 
     # Meeting
 

@@ -321,7 +321,7 @@ def test_records_stay_bounded_and_equal_when_messages_are_lost() -> None:
         lost = services[0].desired
         known = lost.get(key_of(1))
         assert known is not None
-        record = replace(known, deleted=False, version=(9999, "a"))
+        record = replace(known, deleted=False, version=(9999, "a"), token="another")
         lost.merge(key_of(1), record, 0.0)
         cluster.advance(20)
         assert len({one.desired.digest for one in services}) == 1

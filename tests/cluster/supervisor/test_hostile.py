@@ -206,6 +206,23 @@ def test_a_repeat_of_a_terminated_start_is_refused() -> None:
         assert jobs.which("b") == {}
 
 
+@pytest.mark.parametrize("late", [True, False])
+def test_a_start_that_is_carried_out_late_stays_terminated(late: bool) -> None:
+    cluster, jobs = formed(51)
+    with cluster:
+        key = key_of("x")
+        live = Record((50, "c"), b"spec", token="request")
+        tombstone = Record((40, "b"), b"", token="request", deleted=True)
+        for record in (tombstone, live) if late else (live, tombstone):
+            service_of(cluster.nodes["a"]).replication._take("jobs", key, record, 0)
+        cluster.advance(5)
+        for node in cluster.live():
+            found = service_of(node).desired("jobs").get(key)
+            assert found is not None
+            assert (found.deleted, found.token, found.version[0]) == (True, "request", 51)
+        assert jobs.which("a") == {}
+
+
 def test_ids_that_cannot_travel() -> None:
     deep: Any = "x"
     for _ in range(9):
