@@ -348,9 +348,7 @@ class AsyncioTransport(EndpointsMixin, RoutingMixin, Engine):
         source, kind, payload = self.inbox.popleft()
         if kind == wire.BYTES:
             if not self.ack_on_receipt:
-                # A frame of a kernel, whose sender does not wait for this.
-                at_once = self._external or self._ending
-                self.owe(source) if at_once else self.late_acks.owe(source)
+                self.owe(source)
             return ReceiveEnvelope(source.sender, payload)
         if kind == ENVELOPE:
             return payload
