@@ -18,7 +18,8 @@ from tests.cli.conftest import Cli, until
 def running(cli: Cli, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     process = cli.start("run", "myapp:App", *arguments)
     assert process.stdout is not None
-    assert "is up" in process.stdout.readline()
+    line = process.stdout.readline()
+    assert "is up" in line, process.communicate(timeout=20)
     try:
         yield process
     finally:
