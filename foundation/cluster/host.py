@@ -223,8 +223,7 @@ class ClusterHost:
         self._subscribers[process.pid] = None
         if process.get_extra("cluster_events") is None:  # one hook, however often it subscribes
             process.set_extra("cluster_events", True)
-            hooks = process.get_extra("exit_hooks", ())
-            process.set_extra("exit_hooks", (*hooks, self._subscriber_ends))
+            process.add_exit_hook(self._subscriber_ends)
 
     def unsubscribe(self, pid: Pid) -> None:
         """Tell *pid* no more."""

@@ -89,7 +89,7 @@ class Foreign:
             if now is not None and now.association is association:
                 self._begin_anew(now, self._next_association(association.over))
 
-        self._kernel.driver.call_later(LOST_SECONDS, lambda: self._kernel.turn(settle))
+        self._kernel.later(LOST_SECONDS, settle)
 
     def _begin_anew(self, peer: Peer, association: Association) -> None:
         """Settle all that crosses to a foreign host, and go on in *association*."""

@@ -145,6 +145,15 @@ class Kernel:
         finally:
             self.pump()
 
+    def later(self, seconds: float, action: Callable[..., None], *args: Any) -> Any:
+        """Run *action* by ``turn`` after *seconds*, unless closed by then; return the timer."""
+
+        def run() -> None:
+            if not self.closed:
+                self.turn(action, *args)
+
+        return self.driver.call_later(seconds, run)
+
     def pump(self) -> None:
         """Run one turn."""
         runq = self._runq

@@ -336,6 +336,10 @@ class Process:
                 return item[1]
         return UNSET
 
+    def add_exit_hook(self, hook: Callable[[Any, Any], None]) -> None:
+        """Have ``hook(process, reason)`` called when this process ends, after earlier ones."""
+        self.set_extra("exit_hooks", (*self.get_extra("exit_hooks", ()), hook))
+
     def get_extra(self, key: str, default: Any = None) -> Any:
         """Return a rare attribute."""
         return default if self.extra is None else self.extra.get(key, default)

@@ -82,8 +82,7 @@ class PartitionEngine(SupervisorEngine):
         plan = await super().plan(cls, args, kwargs)
         self.specs = list(plan[1])
         self.size = len(self.specs)
-        hooks = self.process.get_extra("exit_hooks", ())
-        self.process.set_extra("exit_hooks", (*hooks, withdraw_at_exit))
+        self.process.add_exit_hook(withdraw_at_exit)
         return plan
 
     async def init(self, cls: Any, args: Any, kwargs: Any) -> Any:

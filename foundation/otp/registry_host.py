@@ -84,8 +84,7 @@ class RegistryHost:
     def create(self, process: Process, table: RegistryTable) -> None:
         """Begin to own *table*, of the registry that *process* runs."""
         self._show(table)
-        hooks = process.get_extra("exit_hooks", ())
-        process.set_extra("exit_hooks", (*hooks, self._owner_ends))
+        process.add_exit_hook(self._owner_ends)
         self.kernel.remote.broadcast(self._introduction(table))
         for key, value in table.meta_items():
             self._say_meta(table, dumps((key, value)))
@@ -138,8 +137,7 @@ class RegistryHost:
         tied: dict[Pid, list[Any]] | None = process.get_extra("registries")
         if tied is None:
             process.set_extra("registries", tied := {})
-            hooks = process.get_extra("exit_hooks", ())
-            process.set_extra("exit_hooks", (*hooks, self._holder_ends))
+            process.add_exit_hook(self._holder_ends)
         if table.owner not in tied:
             linked_before = process.links is not None and table.owner in process.links
             tied[table.owner] = [0, linked_before or pid == table.owner]

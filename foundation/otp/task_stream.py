@@ -151,7 +151,7 @@ class TaskStream(Generic[T]):
                     stream.close()
 
             self._hook = hook
-            me.set_extra("exit_hooks", (*me.get_extra("exit_hooks", ()), hook))
+            me.add_exit_hook(hook)
         elif self._me is not me:
             raise RuntimeError(f"this stream belongs to {self._me!r}; make one in each process")
         return me

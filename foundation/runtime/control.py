@@ -64,7 +64,7 @@ class ControlHost(HostActor):
 
     def make_host(self, config: HostConfig, loop: asyncio.AbstractEventLoop) -> Host:
         """Make the host object and start the worker hosts."""
-        host = self.new_host(config, loop)
+        host = super().make_host(config, loop)
         host.kernel.remote.handlers["host_open"] = self.open_host
         host.open_host = self.open_host  # type: ignore[method-assign]
         self.host = host

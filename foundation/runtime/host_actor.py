@@ -117,11 +117,7 @@ class HostActor(Actor):  # type: ignore[misc]
             self.host.when_synced(lambda: self.send(self.parent, ready))
 
     def make_host(self, config: HostConfig, loop: asyncio.AbstractEventLoop) -> Host:
-        """Make the host object."""
-        return self.new_host(config, loop)
-
-    def new_host(self, config: HostConfig, loop: asyncio.AbstractEventLoop) -> Host:
-        """Return a host that talks through this actor."""
+        """Make the host object, which talks through this actor."""
         return Host(
             config,
             loop,
@@ -146,8 +142,7 @@ class HostActor(Actor):  # type: ignore[misc]
 
         def spawn_and_watch(*args: Any, **kwargs: Any) -> Process:
             process = spawn(*args, **kwargs)
-            hooks = process.get_extra("exit_hooks", ())
-            process.set_extra("exit_hooks", (*hooks, self._process_gone))
+            process.add_exit_hook(self._process_gone)
             if process.state == "dead":  # its name was refused at once
                 self._process_gone(process, None)
             return process

@@ -146,7 +146,7 @@ class AsyncNode:
             if not future.done():
                 future.set_exception(CallExit(reason, function, args))
 
-        process.set_extra("exit_hooks", (*process.get_extra("exit_hooks", ()), hook))
+        process.add_exit_hook(hook)
         try:
             return await future  # type: ignore[no-any-return]
         finally:

@@ -54,10 +54,7 @@ class HostPlacer:
                 raise HostUnavailable(f"no worker host is up, which {where!r} needs", "process")
             if not workers:
                 return kernel.address
-            if where == "worker":
-                return workers[0]
-            self._turn += 1
-            return workers[self._turn % len(workers)]
+            return self._choose(where, workers)
         node = kernel.address.partition("/")[0]
         if "/" in where and not where.startswith(f"{node}/"):
             return self._place_on(*where.split("/", 1))
@@ -73,15 +70,20 @@ class HostPlacer:
         peers = self._host.kernel.remote.peers
         hosts = [address for address in peers if address.startswith(f"{node}/")]
         workers = sorted(filter(is_worker, hosts), key=_number)
-        if where == "spread" and workers:
-            self._turn += 1
-            return workers[self._turn % len(workers)]
-        address = workers[0] if where == "worker" and workers else f"{node}/{where}"
+        if where in ("worker", "spread") and workers:
+            return self._choose(where, workers)
+        address = f"{node}/{where}"
         if address not in hosts:
             known = ", ".join(sorted({a.partition("/")[0] for a in peers}))
             found = f"its hosts are {', '.join(sorted(hosts))}" if hosts else f"nodes are {known}"
             raise HostUnavailable(f"there is no host {node}/{where}; {found}", "process")
         return address
+
+    def _choose(self, where: str, workers: list[str]) -> str:
+        if where == "worker":
+            return workers[0]
+        self._turn += 1
+        return workers[self._turn % len(workers)]
 
     async def find(self, where: str) -> str:
         """As ``place``; waits up to ``WORKER_WAIT`` where all worker hosts are down.

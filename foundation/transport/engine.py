@@ -30,7 +30,6 @@ from foundation.transport.addresses import (
 )
 from foundation.transport.config import TransportConfig
 from foundation.transport.connection import GREETING, OPEN, PROVING, Connection
-from foundation.transport.late_acks import LateAcks
 from foundation.transport.links import Link
 from foundation.transport.sockets import open_listeners, tune
 
@@ -78,7 +77,6 @@ class Engine:
         self._dirty: list[Connection] = []
         self._owing: list[Connection] = []
         self._flush_handle: Any = None
-        self.late_acks = LateAcks(loop)
         self._paused = False
         self._closed = False
         self._sweeper: Any = None
@@ -450,13 +448,18 @@ class Engine:
         found = {conn for link in links for conn in (*link.conns, link.dialling) if conn}
         return [*found, *self._unproven, *(self._greeting - found)]
 
+    def drop(self, address: Any) -> None:
+        """Give up the connections with *address*: what is sent next dials anew."""
+        link = self.links.get(address.addressDetails.key)
+        if link is not None:
+            link.drop()
+
     def shut(self) -> None:
         """Release everything; what is pending becomes Failed. Idempotent."""
         if self._closed:
             return
         _engines.discard(self)
         self.flush()
-        self.late_acks.settle()
         self._closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()

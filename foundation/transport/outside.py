@@ -22,6 +22,8 @@ from foundation.transport.engine import Engine
 from foundation.transport.routing import RoutingMixin
 
 BATCH = 256
+ACK_DELAY = 0.005  # seconds that an acknowledgement may wait for a message to travel with
+ACK_AT_ONCE = 1000  # so many do not wait
 _log = logging.getLogger("foundation.transport")
 
 
@@ -33,6 +35,8 @@ class _OutsideEngine(RoutingMixin, Engine):
     ) -> None:
         self._deliver = deliver
         self._again: Any = None
+        self._late: list[Any] = []  # connections whose acknowledgements wait
+        self._late_timer: Any = None
         super().__init__(config, loop, EndpointAddress(config.host, port, new_incarnation()))
         self.myAddress = self.address
         self.ack_on_receipt = True  # what reaches this process is in the program's hands
@@ -68,8 +72,31 @@ class _OutsideEngine(RoutingMixin, Engine):
             self.pump()
 
     def owe(self, conn: Any) -> None:
-        """Acknowledge a little later: it is only news of the receipt."""
-        self.late_acks.owe(conn)
+        """Acknowledge a little later, mostly together with the next message to that peer.
+
+        Here that is only news of the receipt, and a frame for it would wake the peer.
+        """
+        conn.owed += 1
+        if conn.owed == 1:
+            self._late.append(conn)
+            if self._late_timer is None:
+                self._late_timer = self.loop.call_later(ACK_DELAY, self._acknowledge)
+        elif conn.owed == ACK_AT_ONCE:
+            conn.flush()
+
+    def _acknowledge(self) -> None:
+        self._late_timer = None
+        late, self._late = self._late, []
+        for conn in late:
+            if conn.owed:
+                conn.flush()
+
+    def shut(self) -> None:
+        """Acknowledge, then release everything."""
+        if self._late_timer is not None:
+            self._late_timer.cancel()
+        self._acknowledge()
+        super().shut()
 
 
 class Outside:
@@ -155,10 +182,8 @@ class Outside:
 
     def drop(self, address: Any) -> None:
         """Give up the connections with *address*: what is said next dials anew."""
-        links = {} if self._engine is None else self._engine.links
-        link = links.get(address.addressDetails.key)
-        if link is not None:
-            link.drop()
+        if self._engine is not None:
+            self._engine.drop(address)
 
     def close_now(self) -> None:
         """Release everything at once; what has not been written is lost."""

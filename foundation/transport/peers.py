@@ -30,9 +30,8 @@ def transport_config(actor: Any) -> TransportConfig | None:
 def drop_peer(actor: Any, address: Any) -> None:
     """Give up the connections of *actor* with *address*: what is sent next dials anew."""
     engine = _engine_of(actor)
-    link = engine.links.get(address.addressDetails.key) if engine is not None else None
-    if link is not None:
-        link.drop()
+    if engine is not None:
+        engine.drop(address)
 
 
 def watch_peer_loss(actor: Any, callback: Callable[[Any], None]) -> bool:

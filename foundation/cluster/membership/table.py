@@ -84,10 +84,6 @@ class Table:
         """Return all records of *address*, this node's included."""
         return [r for r in self._records.values() if r.address == address]
 
-    def gone_count(self) -> int:
-        """Return how many records are of nodes that are gone."""
-        return len(self._gone)
-
     def put(self, now: float, record: Record) -> None:
         """Store *record* in place of what is known of its name."""
         name = record.name

@@ -38,7 +38,6 @@ from foundation.cluster.membership.records import (
 )
 
 Item = tuple[Any, ...]
-Message = tuple[Any, ...]
 
 _NUMBER_LIMIT = 1 << 63
 _TEXT_LIMIT = 1024

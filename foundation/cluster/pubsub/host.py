@@ -70,8 +70,7 @@ class PubSubHost:
         notes: dict[Any, None] | None = process.get_extra(what)
         if notes is None:
             process.set_extra(what, notes := {})
-            hooks = process.get_extra("exit_hooks", ())
-            process.set_extra("exit_hooks", (*hooks, ends))
+            process.add_exit_hook(ends)
         return notes
 
     def _subscriber_ends(self, process: Process, reason: Any) -> None:

@@ -71,17 +71,8 @@ class Claims:
         claim = Claim(self._number, registry, key, pid, value, done)
         self._claims[claim.number] = claim
         self._by_pid.setdefault(pid, {})[claim.number] = claim
-        claim.handle = self._after(timeout, self._late, claim)
+        claim.handle = self._agent.kernel.later(timeout, self._late, claim)
         self._ask(claim)
-
-    def _after(self, seconds: float, action: Callable[[Claim], None], claim: Claim) -> Any:
-        kernel = self._agent.kernel
-
-        def act() -> None:
-            if not kernel.closed:
-                kernel.turn(action, claim)
-
-        return kernel.driver.call_later(seconds, act)
 
     def wants(self, registry: str, key: bytes, pid: Pid) -> bool:
         """Whether *pid* has a claim of *key* under way."""
@@ -161,4 +152,4 @@ class Claims:
         elif granted:
             self._ask(claim)
         else:
-            self._after(RETRY, self._ask, claim)
+            self._agent.kernel.later(RETRY, self._ask, claim)

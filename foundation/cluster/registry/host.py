@@ -102,8 +102,7 @@ class RegistryHost:
         """Have the agent told of the end of *process*, which registers something."""
         if process.get_extra("dreg") is None:
             process.set_extra("dreg", True)
-            hooks = process.get_extra("exit_hooks", ())
-            process.set_extra("exit_hooks", (*hooks, self._holder_ends))
+            process.add_exit_hook(self._holder_ends)
 
     def _holder_ends(self, process: Process, reason: Any) -> None:
         self._hide(process.pid)

@@ -59,8 +59,7 @@ class DistributedRegistry(GenServer):
         def ends(process: Process, reason: Any) -> None:
             agent.withdraw(process.name)
 
-        hooks = process.get_extra("exit_hooks", ())
-        process.set_extra("exit_hooks", (*hooks, ends))
+        process.add_exit_hook(ends)
         await wait(process, lambda done: agent.all_hosts(lambda: done(None)))
 
     @classmethod

@@ -12,7 +12,6 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from foundation.cluster.host import Done
@@ -217,8 +216,7 @@ class RegistryAgent:
             self._probes[self._number] = (pid.host, answer)
             kernel.remote.op(pid.host, ("dreg_probe", self._number, pid))
             # A host that is blocked does not answer; it is up, so what it has is taken.
-            late = partial(self._probed, self._number, True)
-            kernel.driver.call_later(PROBE_SECONDS, lambda: kernel.turn(late))
+            kernel.later(PROBE_SECONDS, self._probed, self._number, True)
 
     def _probed(self, number: int, alive: bool) -> None:
         _, answer = self._probes.pop(number, (None, None))

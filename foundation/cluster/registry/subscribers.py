@@ -32,8 +32,7 @@ class Subscribers:
         mine = self._by_pid.get(process.pid)
         if mine is None:
             mine = self._by_pid[process.pid] = {}
-            hooks = process.get_extra("exit_hooks", ())
-            process.set_extra("exit_hooks", (*hooks, self._ends))
+            process.add_exit_hook(self._ends)
         mine[topic] = None
         self._by_topic.setdefault(topic, {})[process.pid] = None
 

@@ -109,11 +109,6 @@ def table_of(supervisor: str) -> str:
     return f"sup:{supervisor}"
 
 
-def supervisor_of(table: str) -> str | None:
-    """Return the supervisor whose table is *table*, if it is one."""
-    return table[4:] if table.startswith("sup:") else None
-
-
 register(Record, 113)
 register(Entry, 114)
 

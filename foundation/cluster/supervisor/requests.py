@@ -24,25 +24,33 @@ class Requests:
         self._service = service
         self._agent = service.agent
         serves = self._agent.serves
-        serves["sup_terminate"] = self._serve_terminate
-        serves["sup_restart"] = self._serve_restart
-        serves["sup_restart_at"] = self._serve_restart_at
-        serves["sup_plan"] = self._serve_plan
-        serves["sup_explain"] = self._serve_explain
-        serves["sup_why"] = self._serve_why
+        serves["sup_terminate"] = self._of_known(self._serve_terminate)
+        serves["sup_restart"] = self._of_known(self._serve_restart)
+        serves["sup_restart_at"] = self._of_known(self._serve_restart_at)
+        serves["sup_plan"] = self._of_known(self._serve_plan)
+        serves["sup_explain"] = self._of_known(self._serve_explain)
+        serves["sup_why"] = self._of_known(self._serve_why)
         serves["sup_drain"] = self._serve_drain
         serves["sup_drain_at"] = self._serve_drain_at
+
+    def _of_known(self, serve: Callable[..., None]) -> Callable[..., None]:
+        """Return *serve*, of a supervisor's coordinator, as a service that is told its name."""
+
+        def served(origin: str, done: Done, name: str, *args: Any) -> None:
+            coordinator = self._service.known(name)
+            if coordinator is None:
+                done(False, unknown(name))
+            else:
+                serve(coordinator, done, *args)
+
+        return served
 
     # Ending
 
     def _serve_terminate(
-        self, origin: str, done: Done, name: str, key: bytes, timeout: float
+        self, coordinator: Coordinator, done: Done, key: bytes, timeout: float
     ) -> None:
         service = self._service
-        coordinator = service.known(name)
-        if coordinator is None:
-            done(False, unknown(name))
-            return
         deadline = service.now() + timeout
 
         def look(again: bool) -> None:
@@ -93,11 +101,7 @@ class Requests:
 
     # Restarting
 
-    def _serve_restart(self, origin: str, done: Done, name: str, key: bytes) -> None:
-        coordinator = self._service.known(name)
-        if coordinator is None:
-            done(False, unknown(name))
-            return
+    def _serve_restart(self, coordinator: Coordinator, done: Done, key: bytes) -> None:
         keys = self._members(coordinator, key)
         nodes = {node: None for one in keys for node in coordinator.observed.get(one, {})}
         if not nodes:
@@ -114,13 +118,9 @@ class Requests:
             return one
 
         for node in nodes:
-            self._agent.ask(node, "sup_restart_at", (name, keys), answered(node))
+            self._agent.ask(node, "sup_restart_at", (coordinator.name, keys), answered(node))
 
-    def _serve_restart_at(self, origin: str, done: Done, name: str, keys: list[bytes]) -> None:
-        coordinator = self._service.known(name)
-        if coordinator is None:
-            done(False, unknown(name))
-            return
+    def _serve_restart_at(self, coordinator: Coordinator, done: Done, keys: list[bytes]) -> None:
         for key in keys:
             coordinator.work.restart(key)
         done(True, None)
@@ -128,20 +128,12 @@ class Requests:
     # Telling
 
     def _serve_plan(
-        self, origin: str, done: Done, name: str, without: list[str], draining: list[str]
+        self, coordinator: Coordinator, done: Done, without: list[str], draining: list[str]
     ) -> None:
-        coordinator = self._service.known(name)
-        if coordinator is None:
-            done(False, unknown(name))
-            return
         found = coordinator.candidates.without((*without, *draining))
         done(True, planned(coordinator.desired, coordinator.observed, found, tuple(without)))
 
-    def _serve_explain(self, origin: str, done: Done, name: str, key: bytes) -> None:
-        coordinator = self._service.known(name)
-        if coordinator is None:
-            done(False, unknown(name))
-            return
+    def _serve_explain(self, coordinator: Coordinator, done: Done, key: bytes) -> None:
         record = coordinator.desired.wanted(key)
         if record is None:
             done(True, "it is not wanted: it was never started, or has been terminated")
@@ -152,21 +144,18 @@ class Requests:
         text = "; ".join(there) or "it runs nowhere"
         owner = coordinator.candidates.owner(key, record.labels)
         if owner is None:
-            done(True, f"{text}; {explain_none(coordinator.candidates, record.labels, name)}")
+            none = explain_none(coordinator.candidates, record.labels, coordinator.name)
+            done(True, f"{text}; {none}")
             return
 
         def answered(ok: bool, why: Any) -> None:
             rest = f"; {why}" if ok and why else ""
             done(True, f"{text}; its owner is {owner!r}{rest}")
 
-        self._agent.ask(min(entries, default=owner), "sup_why", (name, key), answered)
+        self._agent.ask(min(entries, default=owner), "sup_why", (coordinator.name, key), answered)
 
-    def _serve_why(self, origin: str, done: Done, name: str, key: bytes) -> None:
+    def _serve_why(self, coordinator: Coordinator, done: Done, key: bytes) -> None:
         service = self._service
-        coordinator = service.known(name)
-        if coordinator is None:
-            done(False, unknown(name))
-            return
         case = coordinator.case(key, service.settled, not service.lease.holds())
         action = reconcile.decide(case)
         done(True, f"{action.kind}: {action.why}" if action.why else "")

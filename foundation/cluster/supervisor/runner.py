@@ -121,14 +121,10 @@ class Runner:
         self._lease = until
         if self._lease_timer is None and until > -math.inf:
             now = self._kernel.driver.now()
-            self._lease_timer = self._kernel.driver.call_later(
-                max(0.0, until - now), lambda: self._kernel.turn(self._look_at_lease)
-            )
+            self._lease_timer = self._kernel.later(max(0.0, until - now), self._look_at_lease)
 
     def _look_at_lease(self) -> None:
         self._lease_timer = None
-        if self._kernel.closed:
-            return
         if self._kernel.driver.now() < self._lease:
             self._on_lease(self._lease)
             return
@@ -141,7 +137,7 @@ class Runner:
         child.stage, child.pid = STARTING, None
         child.attempt = attempt = Attempt(self, child)
         if child.spec.timeout is not None:
-            child.timer = self._later(child.spec.timeout, lambda: self._late(child, attempt))
+            child.timer = self._kernel.later(child.spec.timeout, lambda: self._late(child, attempt))
         self._starter.begin(attempt)
 
     def attempted(self, attempt: Attempt, ok: bool, value: Any) -> None:
@@ -181,7 +177,7 @@ class Runner:
             return
         if _is_taken(reason) and child.patience:
             child.patience -= 1
-            child.timer = self._later(NAME_SECONDS, lambda: self._launch(child))
+            child.timer = self._kernel.later(NAME_SECONDS, lambda: self._launch(child))
             return
         self._tell_log("start_error", child, reason)
         self._again(child, reason)
@@ -257,7 +253,7 @@ class Runner:
         else:
             self._kernel.signals.signal(self.process.pid, pid, "shutdown")
         if limit != math.inf and child.stage == ENDING and child.pid is not None:
-            child.timer = self._later(limit, lambda: self._kill(child))
+            child.timer = self._kernel.later(limit, lambda: self._kill(child))
 
     def _ask_state(self, child: RunnerChild, pid: Pid) -> None:
         def done(ok: bool, value: Any) -> None:
@@ -323,15 +319,6 @@ class Runner:
             del self._children[child.key]
 
     # Helpers
-
-    def _later(self, seconds: float, action: Callable[[], None]) -> Any:
-        kernel = self._kernel
-
-        def run() -> None:
-            if not kernel.closed:
-                kernel.turn(action)
-
-        return kernel.driver.call_later(seconds, run)
 
     def _tell_log(self, context: str, child: RunnerChild, reason: Any) -> None:
         self._kernel.driver.report(

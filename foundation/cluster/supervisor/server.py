@@ -42,8 +42,7 @@ class SupervisorServer(GenServer):
             return Stop(needs_size(name))
         self.name = name
         service: SupervisorService = process.kernel.tables[SERVICE]
-        hooks = process.get_extra("exit_hooks", ())
-        process.set_extra("exit_hooks", (*hooks, self._ends))
+        process.add_exit_hook(self._ends)
         service.adopt(name, declared, (*limits, on_minority), max_moves)
         known = process.kernel.driver.new_future()
         agent.barriers.own_hosts(lambda: None if known.done() else known.set_result(None))

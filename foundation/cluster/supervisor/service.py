@@ -82,13 +82,7 @@ class SupervisorService:
 
     def later(self, seconds: float, action: Callable[[], None]) -> None:
         """Run *action* after *seconds*, in a turn of the kernel."""
-        kernel = self.agent.kernel
-
-        def run() -> None:
-            if not kernel.closed:
-                kernel.turn(action)
-
-        kernel.driver.call_later(seconds, run)
+        self.agent.kernel.later(seconds, action)
 
     def look_soon(self) -> None:
         """Have the coordinators look at what has changed."""
