@@ -65,20 +65,21 @@ def write(
         outcome = host.decide(table, verb, process.pid, args)
         # Refused because of a process in another host: its death may be on its way.
         stale = type(outcome) is Pid and outcome.host != kernel.address
-        if not stale or not _can_wait(process):
+        if not stale or not can_wait(process):
             done = finish(outcome)
             return DONE if done is None else done
     check_waiting(process, registry)
     return _asked(process, host, registry, verb, args, finish)
 
 
-def _can_wait(process: Process) -> bool:
+def can_wait(process: Process) -> bool:
+    """Whether *process* may wait now: it does not run a plain ``def`` callback."""
     return process.coro is not None or process.kernel.running is not process
 
 
 def check_waiting(process: Process, registry: str) -> None:
     """Raise BlockingCall when *process* runs a plain ``def`` callback."""
-    if not _can_wait(process):
+    if not can_wait(process):
         raise BlockingCall(
             f"registry {registry!r} runs in another host, so a change of it must be awaited, "
             f"but {process!r} is in a plain `def` callback; write it as `async def` and await"

@@ -30,7 +30,7 @@ from foundation.kernel import ops
 from foundation.kernel.process import CURRENT, Process
 from foundation.kernel.values import Pid
 from foundation.otp.registry_match import ANY, matches
-from foundation.otp.registry_write import DONE, wait
+from foundation.otp.registry_write import DONE, can_wait, wait
 
 # Reads: they look into this host's index and never wait
 
@@ -302,7 +302,7 @@ def _waiting_process(what: str) -> Process:
         BlockingCall: it cannot.
     """
     process = ops.current()
-    if process.coro is None and process.kernel.running is process:
+    if not can_wait(process):
         raise BlockingCall(
             f"{what}() of a distributed registry asks this node's agent, so it must be awaited, "
             f"but {process!r} is in a plain `def` callback; write it as `async def` and await"
