@@ -15,6 +15,7 @@ import cyclopts
 
 import foundation
 from foundation.errors import FoundationError, NodeError
+from foundation.transport import BUSY_WAIT
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 FILES = 1000  # for the demo: some ten seconds of work for two cores
@@ -140,6 +141,7 @@ def run(
     cookie_file: Path | None = None,
     stock: bool = False,
     uvloop: bool = False,
+    busy_wait: float = BUSY_WAIT,
     cluster: str | None = None,
     join: tuple[str, ...] = (),
     bind: str = "127.0.0.1",
@@ -162,6 +164,7 @@ def run(
         cookie_file: a file with the node's shared secret.
         stock: run on Thespian's own multiprocTCPBase.
         uvloop: run the hosts on uvloop.
+        busy_wait: seconds that an idle host looks for messages before it sleeps; 0 for none.
         cluster: name of the cluster to be part of; without --join: with the other nodes of this
             user on this machine.
         join: host:port of a node to find the cluster by; may be given several times.
@@ -193,6 +196,7 @@ def run(
         cookie=cookie,
         stock=stock,
         uvloop=uvloop,
+        busy_wait=busy_wait,
         cluster=config,
     )
 

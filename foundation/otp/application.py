@@ -31,6 +31,7 @@ from foundation.runtime.program import (
     close_actor_system,
     open_actor_system,
 )
+from foundation.transport import BUSY_WAIT
 
 ROOT = "foundation.root"
 INSTALLERS = ("foundation.otp.application:install",)
@@ -261,6 +262,7 @@ def start(
     port: int = 0,
     stock: bool = False,
     uvloop: bool = False,
+    busy_wait: float = BUSY_WAIT,
     share_messages: bool = False,
     log_level: int = logging.ERROR,
     hog_seconds: float = 0.5,
@@ -281,6 +283,9 @@ def start(
         port: of the Thespian admin; 0 takes a free one.
         stock: run on Thespian's ``multiprocTCPBase`` instead of our transport.
         uvloop: run the hosts on uvloop (extra ``uvloop``).
+        busy_wait: seconds that a host looks for further messages before it sleeps, as ``+sbwt``
+            of Erlang: halves the time of a lone call between hosts, for some processor time when
+            little happens. 0 turns it off; at most 0.01. Not on uvloop.
         share_messages: pass messages by reference, see ``Kernel``.
         log_level: level of logger ``foundation`` in this program and the hosts.
         hog_seconds: a callback that runs longer is reported in the log.
@@ -293,6 +298,7 @@ def start(
 
     Raises:
         InvalidChildSpec: *app* is none of these.
+        TransportError: *busy_wait* is no such number.
         NodeError, TransportError, StartError: on entering, when something could not start.
     """
     root = root_specs(app, args, None if hosts == 0 else home)
@@ -307,6 +313,7 @@ def start(
         port=port,
         stock=stock,
         uvloop=uvloop,
+        busy_wait=busy_wait,
         host_options=HostOptions(
             sys_path=tuple(sys.path),
             installers=INSTALLERS,

@@ -34,7 +34,14 @@ from foundation.runtime.messages import (
     PeerDown,
 )
 from foundation.runtime.stock_system import open_stock_system
-from foundation.transport import Outside, TransportConfig, load_cookie, open_system
+from foundation.transport import (
+    BUSY_WAIT,
+    Outside,
+    TransportConfig,
+    check_busy_wait,
+    load_cookie,
+    open_system,
+)
 
 CONTROL_DEATHS = 3  # of the control host within ...
 CONTROL_WINDOW = 60.0  # ... these seconds, and the node gives up
@@ -53,6 +60,7 @@ class NodeOptions:
         port: port of the Thespian admin; 0 takes a free one.
         stock: run on Thespian's own ``multiprocTCPBase`` (slow, not authenticated).
         uvloop: run the hosts on uvloop.
+        busy_wait: seconds that an idle host looks for messages before it sleeps.
         bind: the IPv4 address that the node's processes listen at.
         advertise: the address that other nodes dial; None is *bind*.
         unix: Unix-domain sockets between processes of one machine, instead of TCP.
@@ -67,6 +75,7 @@ class NodeOptions:
     port: int = 0
     stock: bool = False
     uvloop: bool = False
+    busy_wait: float = BUSY_WAIT
     bind: str = "127.0.0.1"
     advertise: str | None = None
     unix: bool = True
@@ -74,6 +83,7 @@ class NodeOptions:
     host_options: HostOptions = field(default_factory=HostOptions)
 
     def __post_init__(self) -> None:
+        check_busy_wait(self.busy_wait)
         if self.hosts is not None and (not isinstance(self.hosts, int) or self.hosts < 0):
             raise NodeError(f"hosts must be None or an int of 0 or more, got {self.hosts!r}")
         if not isinstance(self.name, str) or not self.name or "/" in self.name:
@@ -104,6 +114,7 @@ def open_actor_system(options: NodeOptions) -> Any:
         unix=options.unix,
         idle_close=None,
         uvloop=options.uvloop,
+        busy_wait=options.busy_wait,
     )
     return open_system(config, admin_port=options.port)
 

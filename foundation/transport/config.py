@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass, field
 
 from foundation.errors import CookieError, TransportError
+from foundation.transport.busy_wait import BUSY_WAIT, check_busy_wait
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class TransportConfig:
         max_unsent: messages one peer may leave unacknowledged before further ones are
             returned as dead letters.
         uvloop: run the loops of the node's processes on uvloop.
+        busy_wait: seconds that an idle process of the node looks for messages before it sleeps;
+            0 to 0.01. Not on uvloop.
         die_with_parent: every process of the node ends when the process that started it ends.
     """
 
@@ -46,6 +49,7 @@ class TransportConfig:
     inbox_high: int = 4000
     max_unsent: int = 500_000
     uvloop: bool = False
+    busy_wait: float = BUSY_WAIT
     die_with_parent: bool = True
 
     def __post_init__(self) -> None:
@@ -54,6 +58,7 @@ class TransportConfig:
                 f"the cookie has {len(self.cookie)} bytes; use at least 16, "
                 "for instance the output of `openssl rand -hex 32`"
             )
+        check_busy_wait(self.busy_wait)
         if not self.explicit_cookie and not is_loopback(self.bind_host):
             raise CookieError(
                 f"refusing to listen on {self.bind_host} with a generated cookie: set the same "

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+from foundation.transport.busy_wait import BusyWaitSelector, worth_it
 from foundation.transport.config import TransportConfig
 
 
@@ -17,6 +18,8 @@ def new_loop(config: TransportConfig) -> asyncio.AbstractEventLoop:
 
         made: asyncio.AbstractEventLoop = uvloop.new_event_loop()
         return made
+    if config.busy_wait and worth_it():
+        return asyncio.SelectorEventLoop(BusyWaitSelector(config.busy_wait))
     return asyncio.SelectorEventLoop()
 
 
