@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from foundation import errors
 
 if TYPE_CHECKING:
-    from foundation.cluster.entry import run, start
+    from foundation.entry import run, start
     from foundation.errors import (
         AlreadyStarted,
         CallExit,
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         NoProc,
         StartError,
     )
+    from foundation.facade import explain
     from foundation.otp.application import Application
     from foundation.runtime.node import AsyncNode, Node
 
@@ -38,6 +39,7 @@ __all__ = [
     "NodeError",
     "StartError",
     "__version__",
+    "explain",
     "run",
     "start",
 ]
@@ -45,13 +47,17 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in ("Application", "run", "start"):
-        from foundation.cluster import entry
+        from foundation import entry
 
         return getattr(entry, name)
     if name in ("AsyncNode", "Node"):
         from foundation.runtime import node
 
         return getattr(node, name)
+    if name == "explain":
+        from foundation.facade import explain
+
+        return explain
     if name == "__version__":
         from importlib.metadata import version
 

@@ -174,7 +174,7 @@ def run(
         label: key=value, for placement; may be given several times.
         expected_size: how many nodes the cluster has when it is whole.
     """
-    from foundation.cluster.entry import run as run_application
+    from foundation.entry import run as run_application
 
     application = load(target)
     chosen = (join, bind, advertise, cluster_port, label, expected_size)

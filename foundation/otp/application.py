@@ -267,6 +267,7 @@ def start(
     log_level: int = logging.ERROR,
     hog_seconds: float = 0.5,
     extensions: tuple[Any, ...] = (),
+    parts: tuple[ChildSpec, ...] = (),
 ) -> Application:
     """Start a node that runs *app*; use the result with ``with`` or ``async with``.
 
@@ -291,6 +292,7 @@ def start(
         hog_seconds: a callback that runs longer is reported in the log.
         extensions: of upper floors: each may choose options of the node by ``node_options``,
             and is attached to every host (``HostOptions``).
+        parts: of upper floors: children of the root that start before *app* and end after it.
 
     Returns:
         ``with start(Bank) as node:`` gives a ``Node`` whose methods block; ``async with`` an
@@ -301,7 +303,7 @@ def start(
         TransportError: *busy_wait* is no such number.
         NodeError, TransportError, StartError: on entering, when something could not start.
     """
-    root = root_specs(app, args, None if hosts == 0 else home)
+    root = (*parts, *root_specs(app, args, None if hosts == 0 else home))
     chosen: dict[str, Any] = {}
     for extension in extensions:
         chosen |= extension.node_options()

@@ -1,0 +1,150 @@
+"""What all facades share: showing what they send, and serving it to those who send messages.
+
+A facade (``process_manager``, ``channels``, ``service_mesh``, ``config``) names a common need and
+sends a few messages to the primitives below it. Nothing is hidden: the docstring of each function
+gives the equivalent direct messages, logger ``foundation`` shows them at level debug, and
+``explain`` collects what was really sent::
+
+    with foundation.explain() as plan:
+        await start_singleton(Scheduler)
+    print(plan)     # start_child('foundation.processes', …, id='app.Scheduler', …)
+
+Each function is also a message: a ``Request`` of the same name, which the facade's server
+answers to any process that sends it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from foundation.kernel.ops import spawn
+from foundation.otp import Call, GenServer, NoReply, reply
+from foundation.runtime.logs import log
+
+R = TypeVar("R")
+_PLAN: ContextVar[Plan | None] = ContextVar("foundation_plan", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One call of a primitive by a facade.
+
+    Attributes:
+        function: what was called.
+        args: with these arguments,
+        kwargs: and these keywords.
+    """
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    @property
+    def path(self) -> str:
+        """Where the primitive is found, as ``foundation.cluster.pubsub.broadcast``."""
+        module = self.function.__module__.rpartition(".")[0]
+        return f"{module}.{self.function.__qualname__}"
+
+    def __str__(self) -> str:
+        parts = [repr(each) for each in self.args]
+        parts += [f"{key}={value!r}" for key, value in self.kwargs.items()]
+        return f"{self.function.__qualname__}({', '.join(parts)})"
+
+
+@dataclass
+class Plan:
+    """What facades sent inside ``with explain() as plan``, in order."""
+
+    steps: list[Step] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Step]:
+        return iter(self.steps)
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.steps))
+
+
+class _Watching:
+    """How many plans are open in this host; a fast path looks at it before anything else."""
+
+    count = 0
+
+
+watching = _Watching()
+
+
+@contextlib.contextmanager
+def explain() -> Iterator[Plan]:
+    """Collect what facades send inside this block, in this process and the tasks it starts.
+
+    What is sent is sent: this is no dry run.
+    """
+    plan = Plan()
+    token = _PLAN.set(plan)
+    watching.count += 1
+    try:
+        yield plan
+    finally:
+        watching.count -= 1
+        _PLAN.reset(token)
+
+
+def note(function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+    """Say that a facade calls *function*: for those that look at ``watching.count`` themselves."""
+    plan = _PLAN.get()
+    if plan is not None:
+        plan.steps.append(Step(function, args, kwargs))
+
+
+def send_through(function: Callable[..., R], *args: Any, **kwargs: Any) -> R:
+    """Call the primitive *function* for a facade, so that users can see it."""
+    if watching.count:
+        note(function, *args, **kwargs)
+    if log.isEnabledFor(logging.DEBUG):
+        log.debug("facade: %s", Step(function, args, kwargs))
+    return function(*args, **kwargs)
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A facade's server answers this when the function of the same name would have raised."""
+
+    error: Exception
+
+
+class Request(Call[R], Generic[R]):
+    """A message to a facade's server that stands for a function of its package."""
+
+    async def perform(self) -> R:
+        """Do it, in a process of its own."""
+        raise NotImplementedError
+
+
+class FacadeServer(GenServer):
+    """Answers ``Request`` messages, each in a process of its own: a slow one delays nobody.
+
+    The reply is the function's result, or ``Failed(error)``.
+    """
+
+    def handle_call(self, request: Any, caller: Any) -> Any:
+        """Serve *request*."""
+        if not isinstance(request, Request):
+            return super().handle_call(request, caller)
+        spawn(_perform, request, caller)
+        return NoReply()
+
+
+async def _perform(request: Request[Any], caller: Any) -> None:
+    try:
+        answer = await request.perform()
+    except Exception as error:
+        answer = Failed(error)
+    reply(caller, answer)
