@@ -192,6 +192,20 @@ class ChildNotFound(ChildError):
     text = "not found under this supervisor"
 
 
+class CannotMove(FoundationError):
+    """A distributed child was not moved; it goes on where it is, or where it belongs."""
+
+    def __init__(self, id: Any, to: str | None, why: str) -> None:
+        super().__init__(id, to, why)
+        self.id = id
+        self.to = to
+        self.why = why
+
+    def __str__(self) -> str:
+        where = "where it belongs" if self.to is None else repr(self.to)
+        return f"child {self.id!r} was not moved to {where}: {self.why}"
+
+
 class ChildRunning(ChildError):
     """The child is running, so it cannot be restarted or deleted."""
 

@@ -35,6 +35,7 @@ from foundation.cluster.supervisor.api import (
     drain,
     explain,
     generation,
+    move_child,
     plan,
     restart_child,
     start_child,
@@ -44,26 +45,45 @@ from foundation.cluster.supervisor.api import (
     which_children,
 )
 from foundation.cluster.supervisor.distributed_supervisor import DistributedSupervisor
-from foundation.cluster.supervisor.events import ChildQuarantined, ChildState, Move
+from foundation.cluster.supervisor.events import (
+    ChildChanged,
+    ChildQuarantined,
+    ChildState,
+    Move,
+    WantedChild,
+)
 from foundation.cluster.supervisor.options import child
 from foundation.cluster.supervisor.settings import UnknownSupervisor
+from foundation.cluster.supervisor.watching import (
+    await_child,
+    subscribe_children,
+    unsubscribe_children,
+    wanted_children,
+)
 
 __all__ = [
+    "ChildChanged",
     "ChildQuarantined",
     "ChildState",
     "DistributedSupervisor",
     "Move",
     "UnknownSupervisor",
+    "WantedChild",
+    "await_child",
     "child",
     "count_children",
     "drain",
     "explain",
     "generation",
+    "move_child",
     "plan",
     "restart_child",
     "start_child",
+    "subscribe_children",
     "terminate_child",
     "undrain",
+    "unsubscribe_children",
+    "wanted_children",
     "whereis_child",
     "which_children",
 ]

@@ -19,6 +19,7 @@ from foundation.cluster.supervisor.server import needs_size
 from foundation.cluster.supervisor.settings import check_known, settings_of
 from foundation.errors import (
     AlreadyStarted,
+    CannotMove,
     ChildNotFound,
     InvalidChildSpec,
     StartError,
@@ -163,6 +164,44 @@ async def restart_child(supervisor: str, id: Any, *, timeout: float = 10.0) -> N
     check_known(cluster_of(current()), supervisor)
     if not await ask_agent("sup_restart", supervisor, key_of(id), timeout=timeout):
         raise ChildNotFound(id)
+
+
+async def move_child(
+    supervisor: str, id: Any, to: str | None, *, timeout: float = 30.0
+) -> Pid:
+    """Have a child run on the node *to*, with its state, and wait until it does.
+
+    It moves as it would to a node that joins (``export_state``, ``import_state``). From then on
+    it prefers that node: when the node dies it runs elsewhere, and comes back with it.
+
+    Args:
+        supervisor: name of the distributed supervisor.
+        id: of the child, or ``(id, number)`` of a part of one with partitions.
+        to: a node; None: wherever it belongs, as if it had never been moved.
+        timeout: seconds to wait.
+
+    Returns:
+        Its pid there.
+
+    Raises:
+        ChildNotFound: there is none.
+        CannotMove: it does not move at all, that node may not run it, or it failed there.
+        UnknownSupervisor: no node runs the supervisor.
+        TypeError, ValueError: at once: an argument is wrong.
+        TimeoutError: it does not run there yet; it still moves.
+    """
+    check_timeout(timeout)
+    if to is not None:
+        check_node(to)
+    check_known(cluster_of(current()), supervisor)
+    args = (supervisor, key_of(id), to or "", timeout)
+    what, *rest = await ask_agent("sup_move", *args, timeout=timeout)
+    if what == "unknown":
+        raise ChildNotFound(id)
+    if what == "refused":
+        raise CannotMove(id, to, rest[0])
+    pid: Pid = rest[0]
+    return pid
 
 
 def which_children(supervisor: str) -> list[ChildState]:

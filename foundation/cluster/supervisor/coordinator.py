@@ -87,7 +87,7 @@ class Coordinator:
                 here = self._agent.node in self.candidates.eligible(record.labels)
                 self._owners[key] = self._agent.node if here else None
             else:
-                self._owners[key] = self.candidates.owner(key, record.labels)
+                self._owners[key] = self.candidates.owner(key, record.labels, record.prefers)
         return self._owners[key]
 
     # What has changed

@@ -51,6 +51,54 @@ class ChildState:
 
 
 @dataclass(frozen=True, slots=True)
+class ChildChanged:
+    """Event: what a node has of a child has changed; see ``subscribe_children``.
+
+    Attributes:
+        supervisor: its name.
+        id: of the child.
+        node: that has it, or had.
+        before: the status of before, as in ``ChildState``; ``""`` when the node did not have it.
+        status: the status of now; ``""`` when the node does not have it any more.
+        pid: while it runs.
+        generation: as in ``ChildState``.
+        reason: why, where that says something.
+    """
+
+    supervisor: str
+    id: Any
+    node: str
+    before: str
+    status: str
+    pid: Pid | None
+    generation: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WantedChild:
+    """One line of ``wanted_children``.
+
+    Attributes:
+        id: of the child; of a part of one with partitions: ``(id, number)``.
+        group: id of the child with partitions that it is a part of, or None.
+        every_node: whether one runs on each eligible node.
+        labels: that the node must have.
+        restart: as in its spec.
+        on_minority: ``"stop"`` or ``"keep"``.
+        prefers: the node that it was moved to, or None.
+    """
+
+    id: Any
+    group: Any
+    every_node: bool
+    labels: dict[str, str]
+    restart: str
+    on_minority: str
+    prefers: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Move:
     """A child that goes, or would go, from one node to another.
 
@@ -70,3 +118,5 @@ class Move:
 register(ChildQuarantined, 115)
 register(ChildState, 116)
 register(Move, 117, ("id", "from_", "to", "why"))
+register(ChildChanged, 121)
+register(WantedChild, 122)

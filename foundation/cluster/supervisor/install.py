@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from foundation.cluster.agent import Agent
 from foundation.cluster.host import ClusterHost
+from foundation.cluster.supervisor.moves import Moves
 from foundation.cluster.supervisor.requests import Requests
 from foundation.cluster.supervisor.runner_host import RunnerHost
 from foundation.cluster.supervisor.server import SERVICE
@@ -18,5 +19,6 @@ def install_supervisor(cluster: ClusterHost) -> None:
         cluster.kernel.tables[SERVICE] = service
         Starts(service)
         Requests(service)
+        Moves(service)
     else:
         RunnerHost(cluster)

@@ -38,12 +38,14 @@ class Candidates:
             self.draining,
         )
 
-    def owner(self, key: bytes, labels: Labels) -> str | None:
+    def owner(self, key: bytes, labels: Labels, prefers: str = "") -> str | None:
         """Return the node that is to run the child *key*; None when none may.
 
-        Parts of a partitioned child are spread one by one, like all others.
+        Parts of a partitioned child are spread one by one, like all others. The node that it
+        *prefers*, where it was moved on request, comes first.
         """
-        return owner(key, self.eligible(labels))
+        nodes = self.eligible(labels)
+        return prefers if prefers and prefers in nodes else owner(key, nodes)
 
 
 def candidates(view: View, running: Iterable[str]) -> Candidates:

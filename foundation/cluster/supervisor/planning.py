@@ -1,11 +1,11 @@
-"""What would move if nodes went, drained or came (pure)."""
+"""What is wanted, and what would move if nodes went, drained or came (pure)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from foundation.cluster.supervisor.desired import Desired
-from foundation.cluster.supervisor.events import Move
+from foundation.cluster.supervisor.events import Move, WantedChild
 from foundation.cluster.supervisor.ids import id_of
 from foundation.cluster.supervisor.placement import Candidates
 from foundation.cluster.supervisor.records import ALIVE, Entry, Record
@@ -39,10 +39,23 @@ def planned(
     return moves
 
 
+def wanted_child(key: bytes, record: Record) -> WantedChild:
+    """Return what *record* says of the child *key*, for people and programs."""
+    return WantedChild(
+        id=id_of(key),
+        group=id_of(record.group) if record.group else None,
+        every_node=record.every_node,
+        labels=dict(record.labels),
+        restart=record.restart,
+        on_minority=record.on_minority,
+        prefers=record.prefers or None,
+    )
+
+
 def _one(
     key: bytes, record: Record, at: str | None, found: Candidates, without: tuple[str, ...]
 ) -> Move | None:
-    owner = found.owner(key, record.labels)
+    owner = found.owner(key, record.labels, record.prefers)
     if owner == at or (owner is None and at is not None and at not in without):
         return None
     if record.restart == "temporary":

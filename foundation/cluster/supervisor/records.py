@@ -51,6 +51,8 @@ class Record:
         shipped: its class travels with the spec.
         deleted: it is wanted no longer: a tombstone, without the spec; with the token if it was
             terminated.
+        prefers: the node that it was moved to, which runs it whenever it may; or ``""``.
+        born: the version that it was started with, where it was moved since.
     """
 
     version: Version
@@ -65,6 +67,8 @@ class Record:
     home: str = ""
     shipped: bool = False
     deleted: bool = False
+    prefers: str = ""
+    born: Version | None = None
 
     @property
     def declared(self) -> bool:
@@ -79,11 +83,13 @@ class Record:
         replaced when another node declares the same.
         """
         if self.token:
-            return self.version
-        return (
-            0,
-            blake2b(repr(replace(self, version=(0, ""))).encode(), digest_size=8).hexdigest(),
-        )
+            return self.born or self.version
+        plain = replace(self, version=(0, ""), prefers="", born=None)
+        return (0, blake2b(repr(plain).encode(), digest_size=8).hexdigest())
+
+    def moved(self, version: Version, to: str) -> Record:
+        """Return what says that the same child is to run on the node *to*, if it may."""
+        return replace(self, version=version, prefers=to, born=self.born or self.version)
 
 
 class Entry(NamedTuple):

@@ -10,7 +10,7 @@ from foundation.cluster.supervisor import reconcile
 from foundation.cluster.supervisor.coordinator import Coordinator
 from foundation.cluster.supervisor.ids import id_of
 from foundation.cluster.supervisor.placement import explain_none
-from foundation.cluster.supervisor.planning import planned
+from foundation.cluster.supervisor.planning import planned, wanted_child
 from foundation.cluster.supervisor.service import SupervisorService
 from foundation.cluster.supervisor.settings import unknown
 
@@ -30,6 +30,7 @@ class Requests:
         serves["sup_plan"] = self._of_known(self._serve_plan)
         serves["sup_explain"] = self._of_known(self._serve_explain)
         serves["sup_why"] = self._of_known(self._serve_why)
+        serves["sup_wanted"] = self._of_known(self._serve_wanted)
         serves["sup_drain"] = self._serve_drain
         serves["sup_drain_at"] = self._serve_drain_at
 
@@ -133,6 +134,11 @@ class Requests:
         found = coordinator.candidates.without((*without, *draining))
         done(True, planned(coordinator.desired, coordinator.observed, found, tuple(without)))
 
+    def _serve_wanted(self, coordinator: Coordinator, done: Done) -> None:
+        desired = coordinator.desired
+        found = [(key, desired.wanted(key)) for key in desired.live()]
+        done(True, [wanted_child(key, record) for key, record in found if record is not None])
+
     def _serve_explain(self, coordinator: Coordinator, done: Done, key: bytes) -> None:
         record = coordinator.desired.wanted(key)
         if record is None:
@@ -142,7 +148,7 @@ class Requests:
         there = [f"{e.status} on {node!r} (generation {e.generation})" + (f": {e.note}" if e.note
                  else "") for node, e in sorted(entries.items())]  # fmt: skip
         text = "; ".join(there) or "it runs nowhere"
-        owner = coordinator.candidates.owner(key, record.labels)
+        owner = coordinator.candidates.owner(key, record.labels, record.prefers)
         if owner is None:
             none = explain_none(coordinator.candidates, record.labels, coordinator.name)
             done(True, f"{text}; {none}")

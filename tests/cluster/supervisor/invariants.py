@@ -59,7 +59,7 @@ def problems(cluster: ClusterSimulation, supervisor: str) -> list[str]:
         if record.every_node:
             expected = sorted(eligible)
         else:
-            owner = first.candidates.owner(key, record.labels)
+            owner = first.candidates.owner(key, record.labels, record.prefers)
             expected = [] if owner is None else [owner]
         resting = [e for e in first.observed.get(key, {}).values() if e.status == "quarantined"]
         if sorted(nodes) != expected and not resting:

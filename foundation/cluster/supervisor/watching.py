@@ -1,0 +1,175 @@
+"""Telling processes of changes of distributed children, as their host sees them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from foundation.cluster.api import ask_agent, cluster_of
+from foundation.cluster.host import ClusterHost
+from foundation.cluster.slices import GONE
+from foundation.cluster.supervisor.api import whereis_child
+from foundation.cluster.supervisor.checks import check_timeout
+from foundation.cluster.supervisor.events import ChildChanged, WantedChild
+from foundation.cluster.supervisor.ids import id_of, key_of
+from foundation.cluster.supervisor.records import RUNNING, table_of
+from foundation.cluster.supervisor.settings import check_known
+from foundation.kernel.ops import FutureSink, current
+from foundation.kernel.process import Process
+from foundation.kernel.values import Pid
+from foundation.otp.registry_match import ANY
+
+TABLE = "cluster.supervisor.watchers"  # where a kernel keeps its Watchers
+
+Topic = tuple[str, bytes | None]  # (supervisor, key of a child or None for all)
+
+
+class Watchers:
+    """Who in one host is told of which children."""
+
+    def __init__(self, cluster: ClusterHost) -> None:
+        self._cluster = cluster
+        self._followed: dict[str, None] = {}
+        self._by_topic: dict[Topic, dict[Pid, None]] = {}
+        self._by_pid: dict[Pid, dict[Topic, None]] = {}
+
+    def add(self, process: Process, topic: Topic) -> None:
+        """Tell *process* of *topic*, until it ends; idempotent."""
+        self._follow(topic[0])
+        mine = self._by_pid.get(process.pid)
+        if mine is None:
+            mine = self._by_pid[process.pid] = {}
+            process.add_exit_hook(self._ends)
+        mine[topic] = None
+        self._by_topic.setdefault(topic, {})[process.pid] = None
+
+    def remove(self, pid: Pid, topic: Topic) -> None:
+        """Undo ``add``."""
+        found = self._by_topic.get(topic, {})
+        found.pop(pid, None)
+        if not found:
+            self._by_topic.pop(topic, None)
+        self._by_pid.get(pid, {}).pop(topic, None)
+
+    def _ends(self, process: Process, reason: Any) -> None:
+        for topic in list(self._by_pid.get(process.pid, ())):
+            self.remove(process.pid, topic)
+        self._by_pid.pop(process.pid, None)
+
+    def _follow(self, supervisor: str) -> None:
+        if supervisor in self._followed:
+            return
+        self._followed[supervisor] = None
+
+        def changed(node: str, key: bytes, new: Any, old: Any) -> None:
+            self._changed(supervisor, node, key, new, old)
+
+        self._cluster.table(table_of(supervisor)).listeners.append(changed)
+
+    def _changed(self, supervisor: str, node: str, key: bytes, new: Any, old: Any) -> None:
+        topics = ((supervisor, key), (supervisor, None))
+        pids = {pid: None for topic in topics for pid in self._by_topic.get(topic, ())}
+        if not pids:
+            return
+        before = "" if old is GONE else old.status
+        if new is GONE:
+            event = ChildChanged(supervisor, id_of(key), node, before, "", None, 0)
+        else:
+            now = (new.status, new.pid, new.generation, new.note)
+            event = ChildChanged(supervisor, id_of(key), node, before, *now)
+        for pid in pids:
+            self._cluster.kernel.deliver(pid, event)
+
+
+def subscribe_children(supervisor: str, id: Any = ANY) -> None:
+    """Have this process told of changes of a child, or of all, on any node: ``ChildChanged``.
+
+    Look at ``which_children`` after subscribing, and nothing is missed.
+
+    Args:
+        supervisor: name of the distributed supervisor.
+        id: of the child, or of a part of one with partitions; default: all.
+
+    Raises:
+        UnknownSupervisor: no node runs it.
+        TypeError, ValueError: that can be no name or id.
+        NotInProcess, NotInCluster: as ``which_children``.
+    """
+    process = current()
+    cluster = cluster_of(process)
+    check_known(cluster, supervisor)
+    _watchers(cluster).add(process, _topic(supervisor, id))
+
+
+def unsubscribe_children(supervisor: str, id: Any = ANY) -> None:
+    """Undo ``subscribe_children`` with the same arguments."""
+    process = current()
+    cluster = cluster_of(process)
+    check_known(cluster, supervisor)
+    _watchers(cluster).remove(process.pid, _topic(supervisor, id))
+
+
+def _topic(supervisor: str, id: Any) -> Topic:
+    return (supervisor, None if id is ANY else key_of(id))
+
+
+def _watchers(cluster: ClusterHost) -> Watchers:
+    found: Watchers | None = cluster.kernel.tables.get(TABLE)
+    if found is None:
+        found = cluster.kernel.tables[TABLE] = Watchers(cluster)
+    return found
+
+
+async def await_child(supervisor: str, id: Any, *, timeout: float = 10.0) -> Pid:
+    """Wait until a child runs, as this host sees it; return its pid.
+
+    Of one that runs on every node: as ``whereis_child``.
+
+    Args:
+        supervisor: name of the distributed supervisor.
+        id: of the child; it need not have been started yet.
+        timeout: seconds to wait.
+
+    Raises:
+        TimeoutError: it did not run in time.
+        UnknownSupervisor, TypeError, ValueError: as ``subscribe_children``.
+    """
+    check_timeout(timeout)
+    cluster = cluster_of(current())
+    check_known(cluster, supervisor)
+    found = whereis_child(supervisor, id)
+    if found is not None:
+        return found
+    key, table = key_of(id), cluster.table(table_of(supervisor))
+    sink = FutureSink(cluster.kernel.driver.new_future())
+
+    def changed(node: str, which: bytes, new: Any, old: Any) -> None:
+        if which == key and new is not GONE and new.status == RUNNING:
+            sink.resolve(None, True, new.pid)
+
+    def late() -> Exception:
+        return TimeoutError(f"child {id!r} of {supervisor!r} does not run after {timeout} s")
+
+    table.listeners.append(changed)
+    try:
+        pid: Pid = await sink.wait(cluster.kernel, timeout, late)
+        return pid
+    finally:
+        table.listeners.remove(changed)
+
+
+async def wanted_children(supervisor: str, *, timeout: float = 10.0) -> list[WantedChild]:
+    """Return what this node's agent knows to be wanted, whether it runs or not.
+
+    Args:
+        supervisor: name of the distributed supervisor.
+        timeout: seconds to wait.
+
+    Raises:
+        UnknownSupervisor: no node runs it.
+        TypeError, ValueError: at once: an argument is wrong.
+    """
+    check_timeout(timeout)
+    check_known(cluster_of(current()), supervisor)
+    return await ask_agent(  # type: ignore[no-any-return]
+        "sup_wanted", supervisor, timeout=timeout
+    )
