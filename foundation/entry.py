@@ -15,17 +15,19 @@ from foundation.otp.supervisor import Supervisor
 from foundation.runtime.node import Node
 
 # The facades' parts of a node, in the order in which they start; see ``Facades``.
-PACKAGES: tuple[str, ...] = ()
+PACKAGES: tuple[str, ...] = ("foundation.process_manager",)
 
 
 class Facades(Supervisor):
     """What the facades of a node need: registries, supervisors, and their servers.
 
-    Each package of ``PACKAGES`` has a function ``specs()``. A part rests on those before it, so
-    when one ends those after it are started anew.
+    Each package of ``PACKAGES`` has a function ``specs()``. Where one part needs another it copes
+    with that part's being started anew, so the end of a worker host, which may run several, touches
+    no other part.
     """
 
-    strategy = "rest_for_one"
+    max_restarts = 100
+    max_seconds = 10.0
 
     def init(self) -> list[ChildSpec]:
         """Return the parts."""

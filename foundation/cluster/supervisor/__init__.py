@@ -33,6 +33,7 @@ store outside can tell a former copy from the present one.
 from foundation.cluster.supervisor.api import (
     count_children,
     drain,
+    eligible_nodes,
     explain,
     generation,
     move_child,
@@ -56,6 +57,7 @@ from foundation.cluster.supervisor.options import child
 from foundation.cluster.supervisor.settings import UnknownSupervisor
 from foundation.cluster.supervisor.watching import (
     await_child,
+    await_children,
     subscribe_children,
     unsubscribe_children,
     wanted_children,
@@ -70,9 +72,11 @@ __all__ = [
     "UnknownSupervisor",
     "WantedChild",
     "await_child",
+    "await_children",
     "child",
     "count_children",
     "drain",
+    "eligible_nodes",
     "explain",
     "generation",
     "move_child",

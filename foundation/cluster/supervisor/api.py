@@ -8,15 +8,18 @@ from dataclasses import replace
 from typing import Any
 
 from foundation.cluster.api import ask_agent, cluster_of
+from foundation.cluster.host import SERVICES, ClusterHost
 from foundation.cluster.slices import Table
 from foundation.cluster.supervisor.checks import check_node, check_timeout, nodes_of
 from foundation.cluster.supervisor.events import ChildState, Move
 from foundation.cluster.supervisor.ids import id_of, key_of
 from foundation.cluster.supervisor.managed_process import CHILD
 from foundation.cluster.supervisor.options import ChildOptions, records
+from foundation.cluster.supervisor.placement import candidates
 from foundation.cluster.supervisor.records import RUNNING, Record, table_of
 from foundation.cluster.supervisor.server import needs_size
-from foundation.cluster.supervisor.settings import check_known, settings_of
+from foundation.cluster.supervisor.settings import check_known, service_key, settings_of
+from foundation.cluster.values import labels_of
 from foundation.errors import (
     AlreadyStarted,
     CannotMove,
@@ -248,9 +251,14 @@ def whereis_child(supervisor: str, id: Any) -> Pid | None:
 
     Raises: as ``which_children``; also when *id* can be no id.
     """
-    kernel = current().kernel
-    table, key = _table(supervisor), key_of(id)
-    for node in (cluster_of(current()).node, *table.nodes()):
+    return find_child(cluster_of(current()), supervisor, id)
+
+
+def find_child(cluster: ClusterHost, supervisor: str, id: Any) -> Pid | None:
+    """As ``whereis_child``, in the host of *cluster*."""
+    check_known(cluster, supervisor)
+    kernel, table, key = cluster.kernel, cluster.table(table_of(supervisor)), key_of(id)
+    for node in (cluster.node, *table.nodes()):
         entry = table.of(node).get(key)
         if entry is not None and entry.status == RUNNING:
             pid: Pid = entry.pid
@@ -258,6 +266,18 @@ def whereis_child(supervisor: str, id: Any) -> Pid | None:
             if pid in kernel.procs if here else kernel.remote.reachable(pid):
                 return pid
     return None
+
+
+def eligible_nodes(supervisor: str, labels: Mapping[str, str] | None = None) -> list[str]:
+    """Return the nodes that may run a child that asks for *labels*: a local read.
+
+    Raises: as ``which_children``.
+    """
+    cluster = cluster_of(current())
+    check_known(cluster, supervisor)
+    table, key = cluster.table(SERVICES), service_key(supervisor)
+    running = [node for node in cluster.view.names if key in table.of(node)]
+    return candidates(cluster.view, running).eligible(labels_of(dict(labels or {})))
 
 
 async def plan(

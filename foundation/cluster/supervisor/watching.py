@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from foundation.cluster.api import ask_agent, cluster_of
 from foundation.cluster.host import ClusterHost
@@ -11,7 +12,7 @@ from foundation.cluster.supervisor.api import whereis_child
 from foundation.cluster.supervisor.checks import check_timeout
 from foundation.cluster.supervisor.events import ChildChanged, WantedChild
 from foundation.cluster.supervisor.ids import id_of, key_of
-from foundation.cluster.supervisor.records import RUNNING, table_of
+from foundation.cluster.supervisor.records import table_of
 from foundation.cluster.supervisor.settings import check_known
 from foundation.kernel.ops import FutureSink, current
 from foundation.kernel.process import Process
@@ -20,6 +21,7 @@ from foundation.otp.registry_match import ANY
 
 TABLE = "cluster.supervisor.watchers"  # where a kernel keeps its Watchers
 
+T = TypeVar("T")
 Topic = tuple[str, bytes | None]  # (supervisor, key of a child or None for all)
 
 
@@ -119,6 +121,44 @@ def _watchers(cluster: ClusterHost) -> Watchers:
     return found
 
 
+async def await_children(
+    supervisor: str, condition: Callable[[], T], *, timeout: float = 10.0
+) -> T:
+    """Wait until *condition* holds; it is looked at now, and whenever a child has changed.
+
+    Args:
+        supervisor: name of the distributed supervisor.
+        condition: what it returns is false, or is what is waited for. It may call
+            ``which_children``, ``whereis_child`` and the like.
+        timeout: seconds to wait.
+
+    Raises:
+        TimeoutError: it did not hold in time.
+        UnknownSupervisor, TypeError, ValueError: as ``subscribe_children``.
+    """
+    check_timeout(timeout)
+    cluster = cluster_of(current())
+    check_known(cluster, supervisor)
+    driver, listeners = cluster.kernel.driver, cluster.table(table_of(supervisor)).listeners
+    deadline = driver.now() + timeout
+    sink = FutureSink(driver.new_future())
+
+    def changed(node: str, key: bytes, new: Any, old: Any) -> None:
+        sink.resolve(None, True, None)
+
+    def late() -> Exception:
+        return TimeoutError(f"the children of {supervisor!r} are not so after {timeout} s")
+
+    listeners.append(changed)
+    try:
+        while not (found := condition()):
+            await sink.wait(cluster.kernel, deadline - driver.now(), late)
+            sink = FutureSink(driver.new_future())
+        return found
+    finally:
+        listeners.remove(changed)
+
+
 async def await_child(supervisor: str, id: Any, *, timeout: float = 10.0) -> Pid:
     """Wait until a child runs, as this host sees it; return its pid.
 
@@ -133,28 +173,15 @@ async def await_child(supervisor: str, id: Any, *, timeout: float = 10.0) -> Pid
         TimeoutError: it did not run in time.
         UnknownSupervisor, TypeError, ValueError: as ``subscribe_children``.
     """
-    check_timeout(timeout)
-    cluster = cluster_of(current())
-    check_known(cluster, supervisor)
-    found = whereis_child(supervisor, id)
-    if found is not None:
-        return found
-    key, table = key_of(id), cluster.table(table_of(supervisor))
-    sink = FutureSink(cluster.kernel.driver.new_future())
-
-    def changed(node: str, which: bytes, new: Any, old: Any) -> None:
-        if which == key and new is not GONE and new.status == RUNNING:
-            sink.resolve(None, True, new.pid)
-
-    def late() -> Exception:
-        return TimeoutError(f"child {id!r} of {supervisor!r} does not run after {timeout} s")
-
-    table.listeners.append(changed)
     try:
-        pid: Pid = await sink.wait(cluster.kernel, timeout, late)
-        return pid
-    finally:
-        table.listeners.remove(changed)
+        found = await await_children(
+            supervisor, lambda: whereis_child(supervisor, id), timeout=timeout
+        )
+    except TimeoutError:
+        text = f"child {id!r} of {supervisor!r} does not run after {timeout} s"
+        raise TimeoutError(text) from None
+    assert found is not None
+    return found
 
 
 async def wanted_children(supervisor: str, *, timeout: float = 10.0) -> list[WantedChild]:

@@ -1,0 +1,151 @@
+"""Live views of replicas and partitions: they read this host's copy of what there is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from foundation.cluster.supervisor import (
+    await_children,
+    eligible_nodes,
+    terminate_child,
+    whereis_child,
+    which_children,
+)
+from foundation.facade import send_through
+from foundation.kernel.values import Pid
+from foundation.otp.partition_table import partition_index
+from foundation.process_manager.values import SUPERVISOR, Managed
+
+
+@dataclass(frozen=True)
+class ReplicaSet:
+    """The replicas of a name: one on each node that may run it. Use it inside processes.
+
+    Attributes:
+        name: as it was started.
+        labels: that the nodes must have.
+    """
+
+    name: str
+    labels: dict[str, str] = field(default_factory=dict)
+
+    def pids(self) -> dict[str, Pid]:
+        """Return the running replicas, by node."""
+        return {
+            child.node: child.pid
+            for child in which_children(SUPERVISOR)
+            if child.id == self.name and child.status == "running" and child.node and child.pid
+        }
+
+    @property
+    def local(self) -> Pid | None:
+        """The replica of this node; of another when this one has none; None: there is none."""
+        return whereis_child(SUPERVISOR, self.name)
+
+    def missing(self) -> list[str]:
+        """Return the nodes that should run a replica and do not, sorted."""
+        have = self.pids()
+        return sorted(n for n in eligible_nodes(SUPERVISOR, self.labels) if n not in have)
+
+    def failed(self) -> dict[str, str]:
+        """Return why, by node, of replicas that failed too often and are tried again later."""
+        return {
+            child.node: child.reason
+            for child in which_children(SUPERVISOR)
+            if child.id == self.name and child.status == "quarantined" and child.node
+        }
+
+    async def complete(self, timeout: float = 30.0) -> None:
+        """Wait until each node that should run a replica does.
+
+        Raises:
+            TimeoutError: some do not; it names them, and why where that is known.
+        """
+        try:
+            await send_through(await_children, SUPERVISOR, self._whole, timeout=timeout)
+        except TimeoutError:
+            raise TimeoutError(f"{self._lacks()} after {timeout} s") from None
+
+    def _whole(self) -> bool:
+        return not self.missing()
+
+    def _lacks(self) -> str:
+        failed = self.failed()
+        parts = [f"{n} ({failed[n]})" if n in failed else n for n in self.missing()]
+        return f"replicas of {self.name!r} do not run on {', '.join(parts)}"
+
+    async def stop(self, timeout: float = 10.0) -> None:
+        """Stop all replicas, for good.
+
+        Raises:
+            ChildNotFound, TimeoutError: as ``process_manager.stop``.
+        """
+        await send_through(terminate_child, SUPERVISOR, self.name, timeout=timeout)
+
+
+@dataclass(frozen=True)
+class PartitionSet:
+    """The parts of a name, and the way to them. Use it inside processes.
+
+    Attributes:
+        name: as it was started.
+        partitions: how many.
+    """
+
+    name: str
+    partitions: int
+
+    def number(self, key: Any) -> int:
+        """Return the number of the part that *key* belongs to, alike on every node.
+
+        An integer goes to part ``abs(key) % partitions``; anything else by a hash that is the same
+        in every interpreter.
+        """
+        return partition_index(key, self.partitions)
+
+    def route(self, key: Any) -> Managed:
+        """Return the name of the part that *key* belongs to, for ``call``, ``cast`` and ``send``.
+
+        It is looked up at each use, so it stays right when the part is restarted or moves.
+        """
+        return Managed((self.name, self.number(key)))
+
+    def pids(self) -> dict[int, Pid]:
+        """Return the running parts, by number."""
+        found = {}
+        for child in which_children(SUPERVISOR):
+            if child.status == "running" and child.pid and _part_of(self.name, child.id):
+                found[child.id[1]] = child.pid
+        return dict(sorted(found.items()))
+
+    async def complete(self, timeout: float = 30.0) -> None:
+        """Wait until all parts run.
+
+        Raises:
+            TimeoutError: some do not.
+        """
+        try:
+            await send_through(await_children, SUPERVISOR, self._whole, timeout=timeout)
+        except TimeoutError:
+            raise TimeoutError(f"{self._lacks()} after {timeout} s") from None
+
+    def _whole(self) -> bool:
+        return len(self.pids()) >= self.partitions
+
+    def _lacks(self) -> str:
+        have = self.pids()
+        lacking = [str(n) for n in range(self.partitions) if n not in have]
+        return f"partitions {', '.join(lacking)} of {self.name!r} do not run"
+
+    async def stop(self, timeout: float = 10.0) -> None:
+        """Stop all parts, for good.
+
+        Raises:
+            ChildNotFound, TimeoutError: as ``process_manager.stop``.
+        """
+        await send_through(terminate_child, SUPERVISOR, self.name, timeout=timeout)
+
+
+def _part_of(name: str, id: Any) -> bool:
+    return type(id) is tuple and len(id) == 2 and id[0] == name and type(id[1]) is int

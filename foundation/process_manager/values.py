@@ -1,0 +1,126 @@
+"""What the process manager says of processes, and how one is addressed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from foundation.cluster.host import TABLE, ClusterHost
+from foundation.cluster.supervisor import ChildState
+from foundation.cluster.supervisor.api import find_child
+from foundation.kernel.codec import register
+from foundation.kernel.values import Pid
+
+if TYPE_CHECKING:
+    from foundation.kernel.kernel import Kernel
+
+SUPERVISOR = "foundation.processes"  # the distributed supervisor of what is started here
+SERVER = "foundation.process_manager"  # the server that answers the messages, on each node
+
+
+class ProcessState(StrEnum):
+    """What a process is doing.
+
+    ::
+
+        absent ──▶ starting ──▶ active ──▶ stopping ──▶ absent
+                      ▲  │        │  ▲
+                      │  ▼        ▼  │
+                  quarantined   migrating
+
+    Attributes:
+        ABSENT: no node has it: it was not started, has been stopped, or waits for a node.
+        STARTING: its ``init`` runs, or is about to.
+        ACTIVE: it serves.
+        MIGRATING: it has ended on one node and is about to go on on another.
+        QUARANTINED: it failed too often, and is tried again later.
+        STOPPING: it was told to end.
+    """
+
+    ABSENT = "absent"
+    STARTING = "starting"
+    ACTIVE = "active"
+    MIGRATING = "migrating"
+    QUARANTINED = "quarantined"
+    STOPPING = "stopping"
+
+
+_STATES = {
+    "running": ProcessState.ACTIVE,
+    "starting": ProcessState.STARTING,
+    "leaving": ProcessState.MIGRATING,
+    "moving": ProcessState.MIGRATING,
+    "holding": ProcessState.MIGRATING,
+    "quarantined": ProcessState.QUARANTINED,
+    "ignored": ProcessState.ABSENT,
+    "stopping": ProcessState.STOPPING,
+}
+_ORDER = ("active", "migrating", "starting", "stopping", "quarantined", "absent")
+
+
+def state_of(status: str) -> ProcessState:
+    """Return the state that a status of the distributed supervisor stands for."""
+    return _STATES[status]
+
+
+def overall(children: Iterable[ChildState], id: Any) -> ProcessState:
+    """Return the state of the child *id*, of which several nodes may have something."""
+    states = [state_of(child.status) for child in children if child.id == id]
+    return min(states, key=_ORDER.index, default=ProcessState.ABSENT)
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """What one node has of a process.
+
+    Attributes:
+        node: its name.
+        pid: while it runs.
+        state: what it is doing.
+        reason: why, where that says something.
+    """
+
+    node: str
+    pid: Pid | None
+    state: ProcessState
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessInfo:
+    """One line of ``list_processes``.
+
+    Attributes:
+        name: as it was started.
+        pattern: ``"singleton"``, ``"replicated"`` or ``"partitioned"``.
+        count: how many parts it has; 1 of a singleton, and of replicas.
+        instances: what the nodes have of it.
+        restart: as in its spec.
+        on_minority: ``"stop"`` or ``"keep"``.
+        labels: that its node must have.
+    """
+
+    name: str
+    pattern: str
+    count: int
+    instances: tuple[Instance, ...]
+    restart: str
+    on_minority: str
+    labels: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Managed:
+    """The name of a singleton or a part, looked up at each use; see ``via``."""
+
+    id: Any
+
+    def __resolve__(self, kernel: Kernel) -> Pid | None:
+        """Return the process of now, or None."""
+        cluster: ClusterHost | None = kernel.tables.get(TABLE)
+        return None if cluster is None else find_child(cluster, SUPERVISOR, self.id)
+
+
+register(Managed, 123)

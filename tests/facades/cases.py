@@ -1,0 +1,50 @@
+"""The functions of all facades, each with arguments to try it with."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+from contract import Case
+
+from foundation import process_manager as pm
+from foundation.otp import GenServer
+
+
+class Worker(GenServer):
+    """Does nothing."""
+
+    def init(self, partition: int = 0) -> None:
+        self.partition = partition
+
+
+async def started() -> None:
+    """Start one of each pattern."""
+    await pm.start_singleton(Worker, name="one")
+    await pm.start_replicated(Worker, name="each")
+    await pm.start_partitioned(Worker, partitions=3, name="many")
+
+
+def pids(found: Any) -> Any:
+    """Return the processes of a live set."""
+    return found.pids()
+
+
+PACKAGES: list[ModuleType] = [pm]
+
+# Functions that send nothing, or are compared in tests of their own.
+SHOWN_BY_HAND = {"infos": "pure", "via": "a name; test_singleton.py"}
+
+CASES = [
+    Case(pm.start_singleton, (Worker,), {"name": "s"}),
+    Case(pm.start_replicated, (Worker,), {"name": "r"}, view=pids),
+    Case(pm.start_partitioned, (Worker,), {"partitions": 3, "name": "p"}, view=pids),
+    Case(pm.lookup, ("one",), before=started),
+    Case(pm.wait_for, ("one",), before=started),
+    Case(pm.state, ("one",), before=started),
+    Case(pm.watch, ("one",), before=started),
+    Case(pm.stop, ("each",), before=started),
+    Case(pm.migrate, ("one", "b"), before=started),
+    Case(pm.list_processes, before=started),
+    Case(pm.list_processes, ("replicated",), before=started),
+]
