@@ -23,7 +23,7 @@ from foundation.cli.cluster_work import INDEX, JOBS, Settings
 from foundation.cli.progress import Screen
 from foundation.cluster import NodeDown, NodeUp, await_cluster, subscribe, view
 from foundation.cluster.registry import DistributedRegistry
-from foundation.cluster.supervisor import which_children
+from foundation.cluster.supervisor import UnknownSupervisor, which_children
 from foundation.errors import CallExit, FoundationError
 from foundation.otp import GenServer, call
 from foundation.runtime.node import Node
@@ -284,7 +284,10 @@ def overlaps(directory: str) -> tuple[int, list[str]]:
 
 
 async def _children() -> list[Any]:
-    return which_children(JOBS)
+    try:
+        return which_children(JOBS)
+    except UnknownSupervisor:
+        return []  # the nodes are there, and have not started their applications yet
 
 
 async def _members() -> tuple[str, ...]:

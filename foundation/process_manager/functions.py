@@ -54,7 +54,7 @@ async def start_singleton(
     along, by ``export_state`` and ``import_state``.
 
     Args:
-        cls: a server class, or a ``ChildSpec``; then without *args* and *kwargs*.
+        cls: a server class; or a ``ChildSpec``, which says its arguments and *restart* itself.
         *args: for its ``init``.
         name: of the singleton; default: module and qualified name of the class.
         restart: ``"permanent"``, ``"transient"`` or ``"temporary"``.
@@ -63,7 +63,7 @@ async def start_singleton(
         on_minority: ``"stop"``: never two of it, none in a minority; ``"keep"``: one in each part
             of a split. Default: ``"stop"`` where ``ClusterConfig.expected_size`` is set.
         wait_for_sync: return only when every member sees it.
-        **kwargs: for its ``init``.
+        **kwargs: for its ``init``; for one that has a name of the above, give a ``ChildSpec``.
 
     Returns:
         Its pid; of the running one when there is one already, whatever the arguments say.
