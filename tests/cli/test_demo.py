@@ -27,10 +27,10 @@ def test_demo_survives_and_equals(cli: Cli) -> None:
 
 
 def test_demo_as_json(cli: Cli) -> None:
-    options = ("--files", "60", "--kills", "1", "--hosts", "2", "--cluster-files", "0")
+    options = ("--files", "200", "--kills", "1", "--hosts", "2", "--cluster-files", "0")
     score = cli.json("demo", *options, "--json")
     assert score["equal"] is True
-    assert score["files"] == 60
+    assert score["files"] == 200
     assert score["host_kills"] == 1
 
 
