@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import socket
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -58,12 +60,14 @@ async def ask_agent(
 
 
 def _why(error: Exception, late: str) -> str:
-    return late if isinstance(error, TimeoutError) else getattr(error, "strerror", "") or str(error)
+    if isinstance(error, TimeoutError):
+        return late
+    if isinstance(error, OSError) and error.errno and not isinstance(error, socket.gaierror):
+        return os.strerror(error.errno)  # asyncio's own text says the address again
+    return getattr(error, "strerror", "") or str(error)
 
 
 async def _resolve(host: str) -> str:
-    import socket
-
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host.strip("[]"), None, family=socket.AF_INET)
     return str(found[0][4][0])

@@ -9,10 +9,12 @@ from typing import Any
 from foundation.cluster.modes import parsing
 from foundation.cluster.modes.errors import SettingError, closest, unknown
 from foundation.cluster.modes.settings import (
+    ALIASES,
     BY_ENV,
     CLUSTER,
     OTHER_ENV,
     PREFIX,
+    SETTINGS,
     STRATEGIES,
     SYNONYMS,
     Value,
@@ -85,15 +87,20 @@ def environment_layer(env: Mapping[str, str]) -> Layer:
             setting = BY_ENV[name]
             values[setting.key] = parsed(setting.key, given[name], name, name)
         elif name not in OTHER_ENV:
-            _check_not_misspelt(name, valid)
+            _check_not_misspelt(name, given[name], valid)
     if CLUSTER not in given:
         return Layer("environment", values=values)
     return _said(CLUSTER, CLUSTER, given[CLUSTER], values)
 
 
-def _check_not_misspelt(name: str, valid: list[str]) -> None:
-    ends = [each.removeprefix(PREFIX).lower() for each in valid]
-    near = closest(name.removeprefix(PREFIX), ends, TYPO)
+def _check_not_misspelt(name: str, text: str, valid: list[str]) -> None:
+    end = name.removeprefix(PREFIX).lower()
+    known = SETTINGS.get(ALIASES.get(end, end))
+    if known is not None and known.env:
+        if "://" in text:  # by Kubernetes, for a service "foundation"
+            return
+        raise unknown("variable", name, valid, known.env)
+    near = closest(end, [each.removeprefix(PREFIX).lower() for each in valid], TYPO)
     if near is not None:
         raise unknown("variable", name, valid, f"{PREFIX}{near.upper()}")
 

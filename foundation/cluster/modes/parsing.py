@@ -107,8 +107,8 @@ def timing(value: Any) -> Timing:
     return Timing(**found)
 
 
-def secret(value: Any) -> str | bytes:
-    """A secret of 16 bytes or more."""
+def secret(value: Any) -> bytes:
+    """A secret of 16 bytes or more, as bytes."""
     raw = value.encode() if isinstance(value, str) else value
     if not isinstance(raw, bytes) or len(raw.strip()) < 16:
         raise ValueError("a secret of 16 bytes or more, as by `openssl rand -hex 32`")

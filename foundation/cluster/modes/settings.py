@@ -111,7 +111,7 @@ _ALL = (
 SETTINGS: Mapping[str, Setting] = {setting.key: setting for setting in _ALL}
 BY_ENV: Mapping[str, Setting] = {each.env: each for each in _ALL if each.env}
 OTHER_ENV = (CLUSTER, COOKIE, COOKIE_FILE, CONFIG_FILE)
-_ALIASES = {alias: each.key for each in _ALL for alias in each.aliases}
+ALIASES = {alias: each.key for each in _ALL for alias in each.aliases}
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def key_of(name: str, strategy: str | None, where: str) -> str:
     """
     prefix = STRATEGY_PREFIX.get(strategy or "", strategy)
     for key in (name, f"{prefix}_{name}"):
-        found = SETTINGS.get(_ALIASES.get(key, key))
+        found = SETTINGS.get(ALIASES.get(key, key))
         if found is not None:
             if strategy and found.strategy and found.strategy != strategy:
                 raise SettingError(
