@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+import os
+import socket
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from foundation.cluster.config import ClusterConfig
+from foundation.cluster.modes import ResolvedCluster, resolve_here
 from foundation.errors import NodeError
 from foundation.otp import application
 from foundation.otp.application import Application
 from foundation.otp.child_spec import ChildSpec
 from foundation.otp.supervisor import Supervisor
+from foundation.runtime.borrowed import check_borrowed, transport_of
+from foundation.runtime.logs import log
 from foundation.runtime.node import Node
+from foundation.transport.config import is_loopback
 
 # The facades' parts of a node, in the order in which they start; see ``Facades``.
 PACKAGES: tuple[str, ...] = ("foundation.process_manager",)
@@ -39,6 +45,7 @@ def start(
     app: Any = None,
     *args: Any,
     cluster: Any = None,
+    strategies: Sequence[Any] | None = None,
     facades: bool | None = None,
     **options: Any,
 ) -> Application:
@@ -46,22 +53,29 @@ def start(
 
     Args:
         app: as ``foundation.otp.application.start``, and *args*, **options** too.
-        cluster: None or False: the node is alone. True: it forms a cluster with the other nodes
-            of this user on this machine. A ``ClusterConfig`` says more.
+        cluster: True: the node forms a cluster with others, and detects how to find them; on one
+            machine, with those of this user. ``"kubernetes"``, ``"dns"``, ``"gossip"``,
+            ``"mdns"``, ``"static"`` or ``"loopback"`` says how, ``{"strategy": "gossip",
+            "secret": ...}`` with settings. A ``ClusterConfig`` says everything. False: the node is
+            alone. None: what ``FOUNDATION_CLUSTER`` or ``foundation.toml`` says; alone when they
+            say nothing. See ``foundation.cluster.modes.resolve`` for what counts when.
+        strategies: discovery strategies of your own, instead of those of *cluster*.
         facades: start what ``process_manager``, ``channels`` and the other facades need; default:
             in a cluster. A node that is alone is then a cluster of one.
 
     Raises:
-        NodeError: *cluster* is none of these, or cannot be had with *options*.
+        NodeError: *cluster* is none of these, or cannot be had with *options*; among them
+            ``SettingError`` where a setting is unknown, wrong or missing.
         whatever ``foundation.otp.application.start`` raises.
     """
-    return application.start(app, *args, **_options(cluster, facades, options))
+    return application.start(app, *args, **_options(cluster, strategies, facades, options))
 
 
 def run(
     app: Any,
     *args: Any,
     cluster: Any = None,
+    strategies: Sequence[Any] | None = None,
     facades: bool | None = None,
     on_ready: Callable[[Node], None] | None = None,
     **options: Any,
@@ -69,37 +83,90 @@ def run(
     """Run *app* in the foreground until SIGTERM or SIGINT; stop its tree in reverse order.
 
     Args:
-        app: as ``start``, and *args*, *cluster*, *facades*, **options** too.
+        app: as ``start``, and *args*, *cluster*, *strategies*, *facades*, **options** too.
         on_ready: called with the node once the application runs.
 
     Returns:
         0 after a signal; 1 when the application ended by itself. A second signal gives up
         waiting for an orderly stop and ends the program.
     """
-    return application.run(app, *args, on_ready=on_ready, **_options(cluster, facades, options))
+    chosen = _options(cluster, strategies, facades, options)
+    return application.run(app, *args, on_ready=on_ready, **chosen)
 
 
-def _options(cluster: Any, facades: bool | None, options: dict[str, Any]) -> dict[str, Any]:
+def _options(
+    cluster: Any,
+    strategies: Sequence[Any] | None,
+    facades: bool | None,
+    options: dict[str, Any],
+) -> dict[str, Any]:
     if facades not in (None, True, False):
         raise NodeError(f"facades must be True, False or None, got {facades!r}")
-    config = _config(cluster, facades is True)
+    resolved = _resolve(cluster, strategies, options)
+    config = resolved.config
+    if config is None and facades is True:
+        config = _alone(options)
+    if resolved.node_name is not None and options.get("name") is None:
+        options = {**options, "name": resolved.node_name}
     if config is None:
         return options
-    for option, bad in (("hosts", 0), ("stock", True)):
-        if options.get(option) == bad and option in options:
-            raise NodeError(
-                f"a node of a cluster cannot be started with {option}={bad!r}: other nodes reach "
-                "it through its control host and our transport"
-            )
+    _check_fit(options, resolved)
+    if options.get("name") is None and not is_loopback(config.bind):
+        # In containers process ids are equal, and the names of nodes must not be.
+        options = {**options, "name": f"{socket.gethostname()}-{os.getpid()}"}
     parts = () if facades is False else (Facades.spec(id="facades", host="control"),)
     return {**options, "extensions": (config,), "parts": parts}
 
 
-def _config(cluster: Any, alone: bool) -> ClusterConfig | None:
-    """Return the settings of the cluster; None for none. *alone*: one of one node will do."""
-    if cluster is None or cluster is False:
-        return ClusterConfig(strategies=()) if alone else None
-    config = ClusterConfig() if cluster is True else cluster
-    if not isinstance(config, ClusterConfig):
-        raise NodeError(f"cluster must be True, False or a ClusterConfig, got {cluster!r}")
-    return config
+def _resolve(
+    cluster: Any, strategies: Sequence[Any] | None, options: dict[str, Any]
+) -> ResolvedCluster:
+    system = options.get("actor_system")
+    if system is not None:
+        check_borrowed(system, {})
+    resolved = resolve_here(
+        cluster,
+        strategies=strategies,
+        system=None if system is None else transport_of(system),
+        actor_system=system is not None,
+        cookie=options.get("cookie") is not None,
+    )
+    if "log_level" in options:
+        log.setLevel(options["log_level"])  # as the node will
+    for reason in resolved.reasons:
+        log.info("cluster settings: %s", reason)
+    for warning in resolved.warnings:
+        log.warning("cluster settings: %s", warning)
+    return resolved
+
+
+def _alone(options: dict[str, Any]) -> ClusterConfig:
+    """Return the settings of a cluster of one."""
+    system = options.get("actor_system")
+    if system is None or (config := transport_of(system)) is None:
+        return ClusterConfig(strategies=())
+    return ClusterConfig(
+        strategies=(), bind=config.bind_host, advertise=config.advertise_host
+    )
+
+
+def _check_fit(options: dict[str, Any], resolved: ResolvedCluster) -> None:
+    """Refuse options that a node of a cluster cannot have."""
+    system = options.get("actor_system")
+    stock = system is not None and transport_of(system) is None
+    wrong = [
+        option
+        for option, bad in (
+            ("hosts=0", options.get("hosts") == 0),
+            ("stock=True", bool(options.get("stock"))),
+            ("an actor_system on a stock base", stock),
+        )
+        if bad
+    ]
+    if wrong:
+        why = resolved.reasons[0] if resolved.config is not None else "facades=True"
+        raise NodeError(
+            f"a node of a cluster cannot be started with {wrong[0]}: other nodes reach it through "
+            f"its control host and our transport. That it is one: {why}; cluster=False keeps it "
+            "alone"
+        )

@@ -367,6 +367,30 @@ def cluster(
     return EXIT_OK
 
 
+def _settings_commands() -> None:
+    from foundation.cli import settings_commands
+
+    app.command(
+        settings_commands.config,
+        help_epilogue=_examples(
+            "foundation config",
+            "FOUNDATION_CLUSTER=kubernetes foundation config --json",
+            "foundation config --cluster gossip",
+        ),
+    )
+    app.command(
+        settings_commands.doctor,
+        help_epilogue=_examples(
+            "foundation doctor",
+            "foundation doctor --cluster dns --cookie-file secret",
+            "foundation doctor --json",
+        ),
+    )
+
+
+_settings_commands()
+
+
 def _snapshot(node: str | None, cookie_file: Path | None) -> Any:
     import asyncio
     import logging

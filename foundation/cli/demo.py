@@ -103,6 +103,7 @@ class Demo:
             self._indexers,
             hosts=self._hosts,
             home="main",
+            cluster=False,
             name=f"demo-{os.getpid()}",
             log_level=60,
         ) as node:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import time
 from typing import TYPE_CHECKING, Any
 
 from foundation.cluster.discovery import Advertisement, Discovery, Loopback
 from foundation.cluster.host import ClusterHost
+from foundation.cluster.looking import QUESTION, answer
 from foundation.cluster.setup import install_agent, install_host
 from foundation.errors import NodeError
 from foundation.kernel.reports import Notice
@@ -52,10 +54,12 @@ class Seat:
             generation=time.time_ns() // 1_000_000,
             me=host.me,
         )
-        self._wire.on_message = self.cluster.receive
+        self._wire.on_message = self._received
         self._wire.on_lost = self.cluster.lost
         self.cluster.on_unreachable.append(self._wire.drop)
-        strategies = (Loopback(),) if config.strategies is None else config.strategies
+        # Copies: *config* goes to every host that starts later, and what runs cannot travel.
+        strategies = copy.deepcopy(config.strategies)
+        strategies = (Loopback(),) if strategies is None else strategies
         self._discovery = Discovery(
             strategies,
             Advertisement(config.name, self.cluster.node, self._wire.address),
@@ -66,6 +70,12 @@ class Seat:
         self.cluster.start()
         self._tasks: set[asyncio.Task[None]] = set()
         self._run(self._discovery.start())
+
+    def _received(self, sender: str, payload: bytes) -> None:
+        if payload == QUESTION:
+            self._wire.send(sender, answer(self.cluster))
+        else:
+            self.cluster.receive(sender, payload)
 
     def _run(self, work: Any) -> None:
         task = self._host.loop.create_task(work)

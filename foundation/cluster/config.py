@@ -6,11 +6,14 @@ import ipaddress
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from foundation.cluster.timing import LAN, Timing, is_number
 from foundation.errors import NodeError
 from foundation.transport.config import is_loopback
+
+if TYPE_CHECKING:
+    from foundation.cluster.modes import Choice, Probes, ResolvedCluster
 
 MAX_NAME = 1024  # characters; the membership refuses longer ones from others
 MAX_LABELS = 64  # the same
@@ -93,6 +96,34 @@ class ClusterConfig:
         from foundation.cluster.attach import attach
 
         return attach(self, host)
+
+    @staticmethod
+    def resolve(env: Mapping[str, str], settings: Any = None, **more: Any) -> ResolvedCluster:
+        """Decide how a node takes part in a cluster; see ``foundation.cluster.modes.resolve``."""
+        from foundation.cluster.modes import resolve
+
+        return resolve(env, settings, **more)
+
+    @staticmethod
+    def detect(env: Mapping[str, str], probes: Probes | None = None) -> Choice:
+        """Return the strategy for where the program runs; see ``foundation.cluster.modes``."""
+        from foundation.cluster.modes import detect
+
+        return detect(env, probes)
+
+    @staticmethod
+    def translate(keyword: str, **options: Any) -> tuple[Any, ...]:
+        """Return the strategies that *keyword* stands for; see ``foundation.cluster.modes``."""
+        from foundation.cluster.modes import translate
+
+        return translate(keyword, **options)
+
+    @staticmethod
+    def validate(settings: Any, env: Mapping[str, str] | None = None) -> tuple[str, ...]:
+        """Check what is to be passed as ``cluster=``; see ``foundation.cluster.modes``."""
+        from foundation.cluster.modes import validate
+
+        return validate(settings, env)
 
     @property
     def accepts_code(self) -> bool:

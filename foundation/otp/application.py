@@ -23,6 +23,7 @@ from foundation.otp.restart_window import RestartWindow
 from foundation.otp.supervisor import Supervisor
 from foundation.otp.supervisor_engine import SupervisorEngine
 from foundation.otp.sys_requests import SysRequest
+from foundation.runtime.borrowed import check_borrowed
 from foundation.runtime.messages import HostOptions
 from foundation.runtime.node import AsyncNode, Node
 from foundation.runtime.program import (
@@ -222,7 +223,8 @@ class Application:
 
     def _close_system(self) -> None:
         system, self._system = self._system, None
-        close_actor_system(system)
+        if self._options.system is None:  # else it is the user's
+            close_actor_system(system)
 
 
 async def _stop_server(
@@ -268,6 +270,7 @@ def start(
     hog_seconds: float = 0.5,
     extensions: tuple[Any, ...] = (),
     parts: tuple[ChildSpec, ...] = (),
+    actor_system: Any = None,
 ) -> Application:
     """Start a node that runs *app*; use the result with ``with`` or ``async with``.
 
@@ -293,6 +296,10 @@ def start(
         extensions: of upper floors: each may choose options of the node by ``node_options``,
             and is attached to every host (``HostOptions``).
         parts: of upper floors: children of the root that start before *app* and end after it.
+        actor_system: a Thespian ``ActorSystem`` that runs already, on our transport
+            (``foundation.transport.open_system``) or on ``multiprocTCPBase``: the hosts run there.
+            It can be used as before meanwhile, and goes on when the node is closed. What it was
+            opened with decides; *cookie*, *port*, *stock*, *uvloop* and *busy_wait* go unused.
 
     Returns:
         ``with start(Bank) as node:`` gives a ``Node`` whose methods block; ``async with`` an
@@ -301,14 +308,20 @@ def start(
     Raises:
         InvalidChildSpec: *app* is none of these.
         TransportError: *busy_wait* is no such number.
+        NodeError: *actor_system* is none that hosts can run on, or does not go with an option.
         NodeError, TransportError, StartError: on entering, when something could not start.
     """
     root = (*parts, *root_specs(app, args, None if hosts == 0 else home))
     chosen: dict[str, Any] = {}
     for extension in extensions:
         chosen |= extension.node_options()
+    if actor_system is not None:
+        opening = {"cookie": cookie, "port": port or None, "stock": stock or None}
+        tuned = {"uvloop": uvloop or None, "busy_wait": _unless(busy_wait, BUSY_WAIT)}
+        stock = check_borrowed(actor_system, {**opening, **tuned})
     options = NodeOptions(
         **chosen,
+        system=actor_system,
         name=name or f"node-{os.getpid()}",
         hosts=hosts,
         cookie=cookie,
@@ -326,6 +339,10 @@ def start(
         ),
     )
     return Application(root, options)
+
+
+def _unless(value: Any, default: Any) -> Any:
+    return None if value == default else value
 
 
 def root_specs(app: Any, args: tuple[Any, ...], host: str | None) -> tuple[ChildSpec, ...]:

@@ -237,7 +237,8 @@ class ControlHost(HostActor):
     def watch_program(self) -> None:
         """On a stock base: end when the process that started the node is gone."""
         assert self.host is not None
-        watch_program(self.host.loop, self.host.config.program, self._kill_all)
+        config = self.host.config
+        watch_program(self.host.loop, config.program, self._kill_all, config.borrowed)
 
     def _kill_all(self) -> None:
         for member in self.members.values():

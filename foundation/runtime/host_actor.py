@@ -30,7 +30,12 @@ from foundation.runtime.logs import log
 from foundation.runtime.messages import HostConfig, HostFailed, HostReady
 from foundation.runtime.stock_loop import StockLoop
 from foundation.transport.hygiene import restore_crash_signals
-from foundation.transport.peers import drop_peer, transport_config, watch_peer_loss
+from foundation.transport.peers import (
+    drop_peer,
+    keep_connections,
+    transport_config,
+    watch_peer_loss,
+)
 
 UNUSED_SECONDS = 10.0  # a dedicated host that nobody has used by then ends
 
@@ -104,6 +109,7 @@ class HostActor(Actor):  # type: ignore[misc]
             restore_crash_signals()
             self.stock = StockLoop()
             loop = self.stock.loop
+        keep_connections(self)
         self.host = self.make_host(config, loop)
         self.bridge = Bridge(self, self.host)
         if config.role == "dedicated":

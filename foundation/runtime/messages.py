@@ -24,6 +24,7 @@ class HostConfig:
         options: see ``HostOptions``.
         workers: how many worker hosts the node has; the control host starts them.
         program: for the control host: the operating-system pid of the program.
+        borrowed: the Thespian system is the user's, and is not to be ended with the node.
     """
 
     address: str
@@ -34,6 +35,7 @@ class HostConfig:
     options: HostOptions
     workers: int = 0
     program: int = 0
+    borrowed: bool = False
 
 
 @dataclass(frozen=True)

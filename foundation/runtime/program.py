@@ -18,9 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from thespian.actors import ActorExitRequest
+
 from foundation.errors import NodeError
 from foundation.kernel.reports import Notice
 from foundation.runtime import directory
+from foundation.runtime.borrowed import end_processes
 from foundation.runtime.frozen import Frozen
 from foundation.runtime.host import Host
 from foundation.runtime.messages import (
@@ -46,6 +49,7 @@ from foundation.transport import (
 CONTROL_DEATHS = 3  # of the control host within ...
 CONTROL_WINDOW = 60.0  # ... these seconds, and the node gives up
 START_SECONDS = 30.0
+EXIT_SECONDS = 5.0  # for hosts on a system that goes on, then they are killed
 GOODBYE_SECONDS = 2.0  # for hosts that are just starting when the node is closed
 
 
@@ -66,6 +70,7 @@ class NodeOptions:
         unix: Unix-domain sockets between processes of one machine, instead of TCP.
         life: above that of earlier nodes of this name, when others may remember those: it is
             the incarnation of the first hosts.
+        system: a Thespian system of the user's to run the hosts on; it outlives the node.
         host_options: see ``HostOptions``.
     """
 
@@ -80,6 +85,7 @@ class NodeOptions:
     advertise: str | None = None
     unix: bool = True
     life: int = 1
+    system: Any = None
     host_options: HostOptions = field(default_factory=HostOptions)
 
     def __post_init__(self) -> None:
@@ -88,6 +94,8 @@ class NodeOptions:
             raise NodeError(f"hosts must be None or an int of 0 or more, got {self.hosts!r}")
         if not isinstance(self.name, str) or not self.name or "/" in self.name:
             raise NodeError(f"name must be a non-empty string without '/', got {self.name!r}")
+        if self.system is not None and self.workers == 0:
+            raise NodeError("a node with an actor_system runs its hosts there: hosts=0 leaves none")
 
     @property
     def workers(self) -> int:
@@ -101,6 +109,8 @@ def open_actor_system(options: NodeOptions) -> Any:
     Raises:
         TransportError: the port is taken, or the admin did not start.
     """
+    if options.system is not None:
+        return options.system
     if options.workers == 0:
         return None
     if options.stock:
@@ -210,7 +220,7 @@ class Program:
             from foundation.runtime.stock_endpoint import StockEndpoint
 
             return StockEndpoint(self.system)
-        endpoint = Outside(self.system)
+        endpoint = Outside(self.system, idle_close=None)
         # A frame to a host that has just died is no news: the control host tells of deaths.
         endpoint.on_dead_letter = lambda address, message: None
         return endpoint
@@ -234,6 +244,7 @@ class Program:
             dataclasses.replace(options, sys_path=tuple(sys.path)),
             self.options.workers,
             os.getpid(),
+            self.options.system is not None,
         )
         self._tell(self._control, config)
         self.host.meet(self.control, incarnation, self._control)
@@ -356,13 +367,15 @@ class Program:
                 os.kill(os_pid, signal.SIGKILL)
 
     async def close(self) -> None:
-        """Detach; the caller then closes the Thespian system (``close_actor_system``)."""
+        """Detach; the caller then closes the Thespian system, if it is the node's own."""
         self.closing = True
         for task in list(self._tasks):
             task.cancel()
         if self._entry is not None:
             directory.withdraw(self._entry)
         await self._say_goodbye()
+        if self.options.system is not None:
+            await self._end_hosts()
         if self.host is not None:
             self.host.close()
         if self._endpoint is not None:
@@ -380,6 +393,12 @@ class Program:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GOODBYE_SECONDS):
                 await self._farewell
+
+    async def _end_hosts(self) -> None:
+        """The system is the user's and goes on; the hosts of this node do not."""
+        if self._endpoint is not None and self._control is not None:
+            self._tell(self._control, ActorExitRequest(recursive=True))
+        await end_processes(list(self.os_pids.values()), EXIT_SECONDS)
 
 
 def close_actor_system(system: Any) -> None:

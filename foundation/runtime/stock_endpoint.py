@@ -53,7 +53,9 @@ class StockEndpoint:
 
     async def create_actor(self, actor_class: Any) -> Any:
         """Have the admin start an actor."""
-        return self._system.createActor(actor_class)
+        # Not from the system's own endpoint, which the thread of its user may be using.
+        with self._system.private() as context:
+            return context.createActor(actor_class)
 
     def tell(self, address: Any, message: Any) -> None:
         """Queue *message* for the sending thread."""

@@ -16,14 +16,19 @@ from typing import Any
 PERIOD = 0.5  # seconds between two looks, where the system cannot tell by itself
 
 
-def watch_program(loop: Any, program: int, kill_hosts: Callable[[], None]) -> None:
-    """In the control host: when process *program* ends, end everything of its node."""
+def watch_program(
+    loop: Any, program: int, kill_hosts: Callable[[], None], borrowed: bool = False
+) -> None:
+    """In the control host: when process *program* ends, end everything of its node.
+
+    A *borrowed* system goes on: it may be the one of another program.
+    """
     admin = os.getppid()
 
     def gone() -> None:
         kill_hosts()
         family = descendants(os.getpid())  # also hosts that are starting, and plain actors
-        if os.getppid() == admin:
+        if os.getppid() == admin and not borrowed:
             # The admin first, so that it cannot act on the deaths of its children.
             family = [admin, *descendants(admin), *family]
         for pid in family:

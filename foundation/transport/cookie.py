@@ -10,23 +10,31 @@ from pathlib import Path
 from foundation.errors import CookieError
 
 ENVIRONMENT = "FOUNDATION_COOKIE"
+FILE_ENVIRONMENT = "FOUNDATION_COOKIE_FILE"  # as a mounted secret: whose file it is, is not checked
 MIN_BYTES = 16
 
 
 def load_cookie(explicit: str | bytes | None = None) -> tuple[bytes, bool]:
-    """Find the cookie: *explicit*, else ``$FOUNDATION_COOKIE``, else the user's file.
+    """Find the cookie.
+
+    *explicit*, else ``$FOUNDATION_COOKIE``, else the contents of ``$FOUNDATION_COOKIE_FILE``, else
+    the one generated for this user.
 
     Returns:
         The cookie and whether a user chose it. A generated one is for loopback only.
 
     Raises:
-        CookieError: it is too short, or the file is readable by others.
+        CookieError: it is too short, or the file cannot be read, or that of the generated one is
+            readable by others.
     """
     if explicit is not None:
         return _checked(explicit, "the cookie that was passed"), True
     from_environment = os.environ.get(ENVIRONMENT)
     if from_environment:
         return _checked(from_environment, f"${ENVIRONMENT}"), True
+    named = os.environ.get(FILE_ENVIRONMENT)
+    if named:
+        return _checked(_content(Path(named)), f"${FILE_ENVIRONMENT} ({named})"), True
     return _user_cookie(cookie_path()), False
 
 
@@ -42,6 +50,15 @@ def _checked(cookie: str | bytes, source: str) -> bytes:
     if len(raw) < MIN_BYTES:
         raise CookieError(f"{source} has {len(raw)} bytes; use {MIN_BYTES} or more")
     return raw
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CookieError(
+            f"cannot read the cookie file {path} (${FILE_ENVIRONMENT}): {error.strerror}"
+        ) from error
 
 
 def _user_cookie(path: Path) -> bytes:

@@ -432,8 +432,8 @@ class Engine:
 
     def _sweep(self) -> None:
         self._sweeper = None
-        assert self.config.idle_close is not None
-        limit = self.loop.time() - self.config.idle_close
+        idle = self.config.idle_close  # None: since the sweep was set
+        limit = float("-inf") if idle is None else self.loop.time() - idle
         for link in list(self.links.values()):
             for conn in list(link.conns):
                 if conn.state == OPEN and conn.idle and conn.last_used < limit:

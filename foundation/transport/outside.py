@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import itertools
 import logging
 import threading
@@ -108,6 +109,7 @@ class Outside:
         system: what `open_system` returned, or a `TransportConfig` together with *admin*.
         admin: the address of the admin, needed for `create_actor` and dead letters.
         port: to listen at; 0 takes a free one.
+        idle_close: instead of the system's own setting; None: idle connections stay.
 
     Attributes:
         on_message: called as ``on_message(message, sender)`` with what no `ask` waits for.
@@ -117,7 +119,9 @@ class Outside:
             be delivered; by default such messages go to Thespian's dead-letter handler.
     """
 
-    def __init__(self, system: Any, *, admin: Any = None, port: int = 0) -> None:
+    def __init__(
+        self, system: Any, *, admin: Any = None, port: int = 0, idle_close: float | None = -1.0
+    ) -> None:
         if isinstance(system, TransportConfig):
             self._config, self._admin = system, admin
         else:
@@ -127,6 +131,8 @@ class Outside:
                     "Outside needs a system opened by open_system(), or a TransportConfig"
                 )
             self._config, self._admin = base.config, base.adminAddr
+        if idle_close != -1.0:
+            self._config = dataclasses.replace(self._config, idle_close=idle_close)
         self._port = port
         self.on_message: Callable[[Any, Any], None] | None = None
         self.on_lost: Callable[[Any], None] | None = None

@@ -9,6 +9,7 @@ Limits: only peers with an open connection are noticed (exchange heartbeats, or 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,13 @@ def transport_config(actor: Any) -> TransportConfig | None:
     """Return the settings of the transport that *actor* runs on; None on a stock base."""
     engine = _engine_of(actor)
     return None if engine is None else engine.config
+
+
+def keep_connections(actor: Any) -> None:
+    """Do not close connections of *actor* that are idle: their loss tells of a death."""
+    engine = _engine_of(actor)
+    if engine is not None and engine.config.idle_close is not None:
+        engine.config = dataclasses.replace(engine.config, idle_close=None)
 
 
 def drop_peer(actor: Any, address: Any) -> None:

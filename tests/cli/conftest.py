@@ -82,7 +82,8 @@ class Cli:
 @pytest.fixture
 def cli(tmp_path: Path) -> Iterator[Cli]:
     yield Cli(tmp_path)
-    entries = list((tmp_path / "runtime" / "foundation").glob("*"))
+    left_over = (tmp_path / "runtime" / "foundation").rglob("*")
+    entries = [path for path in left_over if not path.is_dir()]
     left = [p for p in psutil.Process().children(recursive=True) if _runs(p)]
     for process in left:
         process.kill()

@@ -1,0 +1,169 @@
+"""``foundation config`` and ``foundation doctor``: how nodes find each other, and if they do."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import cyclopts
+
+from foundation.errors import FoundationError
+
+if TYPE_CHECKING:
+    from foundation.cluster.doctor import Finding
+    from foundation.cluster.modes import ResolvedCluster
+
+MARKS = {"ok": "ok     ", "warning": "warning", "problem": "PROBLEM"}
+
+
+def config(
+    *,
+    cluster: str | None = None,
+    as_json: Annotated[bool, cyclopts.Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Print the settings of the cluster that a program started here gets, and where each is from.
+
+    They come from the program (here: --cluster), from FOUNDATION_* in the environment, from
+    foundation.toml or [tool.foundation] in pyproject.toml, in this order; then there are defaults.
+
+    Args:
+        cluster: as a program would pass it: true, false, or a strategy.
+        as_json: print JSON.
+    """
+    resolved = _resolve(cluster, cookie=False)
+    described = _described(resolved)
+    print(json.dumps(described) if as_json else "\n".join(_lines(described)))
+    return 0
+
+
+def _resolve(cluster: Any, cookie: bool) -> ResolvedCluster:
+    from foundation.cluster.modes import resolve_here
+
+    words = {"true": True, "false": False}
+    said = words.get(cluster.strip().lower(), cluster) if isinstance(cluster, str) else cluster
+    return resolve_here(said, cookie=cookie)
+
+
+def _described(resolved: ResolvedCluster) -> dict[str, Any]:
+    settings = {
+        value.key: {"value": value.shown, "source": value.source} for value in resolved.values
+    }
+    return {
+        "mode": resolved.mode,
+        "strategy": resolved.strategy,
+        "settings": {**settings, "cookie": _cookie()},
+        "reasons": list(resolved.reasons),
+        "warnings": list(resolved.warnings),
+    }
+
+
+def _cookie() -> dict[str, Any]:
+    from foundation.cluster.modes.settings import COOKIE, COOKIE_FILE
+    from foundation.transport.cookie import cookie_path
+
+    for name in (COOKIE, COOKIE_FILE):
+        if os.environ.get(name):
+            size = f"(secret, {len(os.environ[name])} bytes)"
+            return {"value": size if name == COOKIE else os.environ[name], "source": name}
+    return {"value": f"generated for this user: {cookie_path()}", "source": "default"}
+
+
+def _lines(described: dict[str, Any]) -> list[str]:
+    lines = [
+        f"mode      {described['mode']}",
+        f"strategy  {described['strategy'] or '-'}",
+        "",
+        f"{'SETTING':<20}{'VALUE':<36}  FROM",
+    ]
+    for key, setting in described["settings"].items():
+        lines.append(f"{key:<20}{_text(setting['value']):<36}  {setting['source']}")
+    lines += ["", "why:", *(f"  {reason}" for reason in described["reasons"])]
+    return lines + [f"warning: {text}" for text in described["warnings"]]
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={each}" for key, each in value.items()) or "-"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def doctor(
+    *,
+    cluster: str | None = None,
+    cookie_file: Path | None = None,
+    patience: float = 3.0,
+    as_json: Annotated[bool, cyclopts.Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Say why a cluster does not form: try each step, and say what to do.
+
+    It takes the settings of `foundation config`; where nothing there asks for a cluster, those of
+    a program that passes cluster=True. Ends with exit code 0 when all is well, else 1. Nothing is
+    started, and the nodes that run are only asked.
+
+    Args:
+        cluster: as a program would pass it: true, false, or a strategy.
+        cookie_file: a file with the shared secret, when it is not this user's.
+        patience: seconds that each strategy may take to name somebody.
+        as_json: print JSON.
+    """
+    from foundation.cli.app import Usage
+    from foundation.cli.app import _cookie as read_cookie
+
+    if not patience > 0:
+        raise Usage(f"--patience must be greater than 0, got {patience}")
+    findings = _examine(cluster, read_cookie(cookie_file), patience)
+    healthy = not any(each.status == "problem" for each in findings)
+    if as_json:
+        found = [dataclasses.asdict(each) for each in findings]
+        print(json.dumps({"healthy": healthy, "findings": found}))
+    else:
+        print("\n".join(_finding_lines(findings)))
+    return 0 if healthy else 1
+
+
+def _examine(cluster: str | None, cookie: bytes | None, patience: float) -> list[Finding]:
+    import asyncio
+    import logging
+
+    from foundation.cluster.doctor import Finding, examine
+
+    logging.getLogger("foundation").setLevel(logging.CRITICAL)  # the findings say it better
+    try:
+        resolved = _resolve(cluster, cookie is not None)
+        assumed = resolved.config is None and cluster is None and _unsaid(resolved)
+        if assumed:
+            resolved = _resolve("true", cookie is not None)
+    except FoundationError as error:
+        advice = "mend that setting; `foundation config` shows them all"
+        return [Finding("settings", "problem", str(error), advice)]
+    findings = asyncio.run(examine(resolved, cookie, patience))
+    if assumed:
+        text = "nothing here asks for a cluster; examined as for a program with cluster=True"
+        findings.insert(0, Finding("settings", "ok", text))
+    return findings
+
+
+def _unsaid(resolved: ResolvedCluster) -> bool:
+    return resolved.reasons[-1].startswith("neither")
+
+
+def _finding_lines(findings: list[Finding]) -> list[str]:
+    lines = []
+    for each in findings:
+        lines.append(f"{MARKS[each.status]}  {each.check}: {each.text}")
+        if each.advice:
+            lines.append(f"{'':9}-> {each.advice}")
+    count = sum(each.status == "problem" for each in findings)
+    lines.append("")
+    lines.append(f"{count} problem{'s' if count != 1 else ''}" if count else "all is well")
+    return lines
+
+
+__all__ = ["config", "doctor"]

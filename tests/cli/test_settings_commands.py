@@ -1,0 +1,108 @@
+"""``foundation config`` and ``foundation doctor``."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Cli
+
+SECRET = "a secret of this test"
+
+
+@pytest.fixture(autouse=True)
+def bare(cli: Cli) -> None:
+    for name in list(cli.environment):
+        if name.startswith("FOUNDATION_") or name == "KUBERNETES_SERVICE_HOST":
+            del cli.environment[name]
+    (cli.path / "pyproject.toml").write_text("[project]\n")
+
+
+def statuses(found: dict[str, Any]) -> dict[str, str]:
+    return {each["check"]: each["status"] for each in found["findings"]}
+
+
+def test_config_says_where_each_value_is_from(cli: Cli) -> None:
+    cli.environment["FOUNDATION_CLUSTER"] = "gossip"
+    cli.environment["FOUNDATION_GOSSIP_SECRET"] = SECRET
+    (cli.path / "pyproject.toml").write_text('[tool.foundation]\napp_name = "shop"\n')
+    found = cli.json("config", "--json")
+    assert (found["mode"], found["strategy"]) == ("apprentice", "gossip")
+    settings = found["settings"]
+    path = str(cli.path / "pyproject.toml")
+    assert settings["name"] == {"value": "shop", "source": path}
+    assert settings["gossip_secret"]["source"] == "FOUNDATION_GOSSIP_SECRET"
+    assert settings["gossip_interface"] == {"value": "127.0.0.1", "source": "default"}
+    assert settings["unix"] == {"value": True, "source": "default"}
+    assert settings["cookie"]["source"] == "default"
+    assert found["reasons"]
+    assert "this machine only" in found["warnings"][0]
+    code, out, _ = cli.run("config")
+    assert code == 0
+    assert SECRET not in out + json.dumps(found)
+    (line,) = [line for line in out.splitlines() if line.startswith("name ")]
+    assert line.split() == ["name", "shop", path]
+
+
+def test_config_with_what_a_program_would_say(cli: Cli) -> None:
+    assert cli.json("config", "--json")["mode"] == "off"
+    assert cli.json("config", "--cluster", "true", "--json")["mode"] == "mortal"
+    cli.environment["FOUNDATION_CLUSTER"] = "true"
+    assert cli.json("config", "--json")["mode"] == "mortal"
+    assert cli.json("config", "--cluster", "false", "--json")["mode"] == "off"
+    found = cli.json("config", "--cluster", "loopback", "--json")
+    assert (found["mode"], found["strategy"]) == ("apprentice", "loopback")
+    code, _, err = cli.run("config", "--cluster", "lopback")
+    assert code == 1
+    assert "did you mean 'loopback'" in err
+    assert "Traceback" not in err
+
+
+def test_doctor_finds_nobody(cli: Cli) -> None:
+    code, out, err = cli.run("doctor", "--patience", "0.2")
+    assert code == 1, err
+    assert "nothing here asks for a cluster" in out
+    assert "PROBLEM  discovery: loopback: it works, and has named nobody" in out
+    assert "-> start another node of this user" in out
+    code, _, err = cli.run("doctor", "--patience", "0")
+    assert code == 2
+
+
+def test_doctor_with_settings_that_are_wrong(cli: Cli) -> None:
+    cli.environment["FOUNDATION_CLUSTER"] = "kubernets"
+    code, out, _ = cli.run("doctor", "--json")
+    assert code == 1
+    (finding,) = json.loads(out)["findings"]
+    assert finding["status"] == "problem"
+    assert "did you mean 'kubernetes'" in finding["text"]
+    cli.environment["FOUNDATION_CLUSTER"] = "false"
+    code, out, _ = cli.run("doctor", "--json")
+    assert (code, statuses(json.loads(out))) == (1, {"settings": "problem"})
+
+
+def test_a_node_that_the_environment_clusters_is_found_by_the_doctor(cli: Cli) -> None:
+    cli.environment["FOUNDATION_CLUSTER"] = "true"
+    cli.environment["FOUNDATION_APP_NAME"] = "shop"
+    cli.environment["FOUNDATION_NODE_NAME"] = "one"
+    process = cli.start("run", "myapp:App", "--hosts", "1")
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("node one is up")
+        assert cli.json("cluster", "--json")["cluster"] == "shop"
+        del cli.environment["FOUNDATION_NODE_NAME"]
+        found = cli.json("doctor", "--json")  # exit code 0
+        assert found["healthy"]
+        assert "found one; this node would be one more" in found["findings"][-1]["text"]
+        cli.environment["FOUNDATION_COOKIE"] = "another cookie than the user's own"
+        cli.environment["FOUNDATION_BIND"] = "127.0.0.1"
+        code, out, _ = cli.run("doctor", "--json")
+        assert code == 1
+        assert any("wrong cookie" in each["text"] for each in json.loads(out)["findings"])
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
