@@ -24,6 +24,9 @@ from foundation.transport.config import is_loopback
 PACKAGES: tuple[str, ...] = ("foundation.process_manager",)
 
 
+ALONE = "(alone)"  # the name of clusters of one; others refuse it, since theirs is another
+
+
 class Facades(Supervisor):
     """What the facades of a node need: registries, supervisors, and their servers.
 
@@ -60,8 +63,9 @@ def start(
             alone. None: what ``FOUNDATION_CLUSTER`` or ``foundation.toml`` says; alone when they
             say nothing. See ``foundation.cluster.modes.resolve`` for what counts when.
         strategies: discovery strategies of your own, instead of those of *cluster*.
-        facades: start what ``process_manager``, ``channels`` and the other facades need; default:
-            in a cluster. A node that is alone is then a cluster of one.
+        facades: start what ``process_manager``, ``channels`` and the other facades need. A node
+            that is alone is then a cluster of one, which nobody can join. Default: wherever they
+            can be had, which is not with ``hosts=0`` or on Thespian's stock transport.
 
     Raises:
         NodeError: *cluster* is none of these, or cannot be had with *options*; among them
@@ -104,7 +108,7 @@ def _options(
         raise NodeError(f"facades must be True, False or None, got {facades!r}")
     resolved = _resolve(cluster, strategies, options)
     config = resolved.config
-    if config is None and facades is True:
+    if config is None and (facades or (facades is None and _may_have_facades(options))):
         config = _alone(options)
     if resolved.node_name is not None and options.get("name") is None:
         options = {**options, "name": resolved.node_name}
@@ -144,10 +148,17 @@ def _alone(options: dict[str, Any]) -> ClusterConfig:
     """Return the settings of a cluster of one."""
     system = options.get("actor_system")
     if system is None or (config := transport_of(system)) is None:
-        return ClusterConfig(strategies=())
+        return ClusterConfig(name=ALONE, strategies=())
     return ClusterConfig(
-        strategies=(), bind=config.bind_host, advertise=config.advertise_host
+        name=ALONE, strategies=(), bind=config.bind_host, advertise=config.advertise_host
     )
+
+
+def _may_have_facades(options: dict[str, Any]) -> bool:
+    """Whether a node that is alone can be a cluster of one."""
+    system = options.get("actor_system")
+    stock = system is not None and transport_of(system) is None
+    return options.get("hosts") != 0 and not options.get("stock") and not stock
 
 
 def _check_fit(options: dict[str, Any], resolved: ResolvedCluster) -> None:

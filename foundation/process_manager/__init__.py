@@ -21,9 +21,6 @@ from foundation.process_manager.functions import (
     list_processes,
     lookup,
     migrate,
-    start_partitioned,
-    start_replicated,
-    start_singleton,
     state,
     stop,
     via,
@@ -43,6 +40,11 @@ from foundation.process_manager.messages import (
 )
 from foundation.process_manager.server import ProcessManager
 from foundation.process_manager.sets import PartitionSet, ReplicaSet
+from foundation.process_manager.starting import (
+    start_partitioned,
+    start_replicated,
+    start_singleton,
+)
 from foundation.process_manager.values import (
     SERVER,
     SUPERVISOR,

@@ -5,7 +5,7 @@ node)`` of another: the reply is what the function returns, or ``foundation.faca
 
     pid = await call("foundation.process_manager", StartSingleton(Scheduler), timeout=10)
 
-Each stands for the function of the same name in ``functions.py`` and has its arguments as fields.
+Each stands for the function of the same name of the package and has its arguments as fields.
 A class in a message must be importable where the server runs.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 
 from foundation.facade import Request
 from foundation.kernel.values import Pid
-from foundation.process_manager import functions
+from foundation.process_manager import functions, starting
 from foundation.process_manager.sets import PartitionSet, ReplicaSet
 from foundation.process_manager.values import ProcessInfo, ProcessState
 
@@ -38,7 +38,7 @@ class StartSingleton(Request[Pid]):
 
     async def perform(self) -> Pid:
         """Start it."""
-        return await functions.start_singleton(
+        return await starting.start_singleton(
             self.cls,
             *self.args,
             name=self.name,
@@ -65,7 +65,7 @@ class StartReplicated(Request[ReplicaSet]):
 
     async def perform(self) -> ReplicaSet:
         """Start them."""
-        return await functions.start_replicated(
+        return await starting.start_replicated(
             self.cls,
             *self.args,
             name=self.name,
@@ -92,7 +92,7 @@ class StartPartitioned(Request[PartitionSet]):
 
     async def perform(self) -> PartitionSet:
         """Start them."""
-        return await functions.start_partitioned(
+        return await starting.start_partitioned(
             self.cls,
             *self.args,
             partitions=self.partitions,

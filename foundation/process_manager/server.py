@@ -6,7 +6,7 @@ from typing import Any
 
 from foundation.facade import FacadeServer
 from foundation.otp.child_spec import ChildSpec
-from foundation.process_manager import functions
+from foundation.process_manager import functions, starting
 from foundation.process_manager.values import SERVER
 
 
@@ -16,9 +16,9 @@ class ProcessManager(FacadeServer):
     The functions of the package are here, too: ``ProcessManager.start_singleton(Scheduler)``.
     """
 
-    start_singleton = staticmethod(functions.start_singleton)
-    start_replicated = staticmethod(functions.start_replicated)
-    start_partitioned = staticmethod(functions.start_partitioned)
+    start_singleton = staticmethod(starting.start_singleton)
+    start_replicated = staticmethod(starting.start_replicated)
+    start_partitioned = staticmethod(starting.start_partitioned)
     lookup = staticmethod(functions.lookup)
     whereis = staticmethod(functions.lookup)
     wait_for = staticmethod(functions.wait_for)

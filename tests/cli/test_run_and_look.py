@@ -34,11 +34,13 @@ def test_tree_shows_the_supervision_tree(cli: Cli) -> None:
         assert code == 0, err
         lines = out.splitlines()
         assert "foundation.root" in lines[0]
-        assert "App" in lines[1]
-        assert "Counter 'one'" in lines[2]
-        assert "Counter 'two'" in lines[3]
+        assert "Facades" in lines[1]
+        assert "App" in lines[-3]
+        assert "Counter 'one'" in lines[-2]
+        assert "Counter 'two'" in lines[-1]
         (root,) = cli.json("tree", "--json")
-        assert [c["name"] for c in root["children"][0]["children"]] == ["one", "two"]
+        assert [c["class"] for c in root["children"]] == ["Facades", "App"]
+        assert [c["name"] for c in root["children"][1]["children"]] == ["one", "two"]
 
 
 def test_top_shows_hosts_processes_and_restarts(cli: Cli) -> None:
@@ -53,7 +55,8 @@ def test_top_shows_hosts_processes_and_restarts(cli: Cli) -> None:
 
         def root_restarts() -> int:
             hosts = cli.json("top", "--json")["hosts"]
-            (root,) = [p for p in hosts["t/control"]["processes"] if p["name"]]
+            named = {p["name"]: p for p in hosts["t/control"]["processes"]}
+            root = named["foundation.root"]
             return int(root["restarts"])
 
         until(lambda: root_restarts() == 1)

@@ -33,7 +33,7 @@ def pids(found: Any) -> Any:
 PACKAGES: list[ModuleType] = [pm]
 
 # Functions that send nothing, or are compared in tests of their own.
-SHOWN_BY_HAND = {"infos": "pure", "via": "a name; test_singleton.py"}
+SHOWN_BY_HAND = {"infos": "pure", "overall": "pure", "via": "a name; test_singleton.py"}
 
 CASES = [
     Case(pm.start_singleton, (Worker,), {"name": "s"}),

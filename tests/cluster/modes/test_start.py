@@ -16,6 +16,7 @@ from foundation.cluster import ClusterConfig, await_cluster, nodes
 from foundation.cluster.discovery import Loopback, StaticList
 from foundation.cluster.modes import SettingError
 from foundation.cluster.registry import DistributedRegistry
+from foundation.entry import ALONE
 from foundation.errors import NodeError
 from foundation.transport import TransportConfig, open_system
 from tests.cluster.real.kit import eventually
@@ -31,10 +32,15 @@ def started(**options: Any) -> ClusterConfig | None:
     return config_of(foundation.start(None, **options))
 
 
+ONE = ClusterConfig(name=ALONE, strategies=())  # a cluster that nobody can join
+
+
 def test_nothing_said_is_a_node_alone() -> None:
-    assert started() is None
-    assert started(cluster=False) is None
+    assert started() == ONE
+    assert started(cluster=False) == ONE
+    assert started(cluster=False, facades=False) is None
     assert started(hosts=0) is None
+    assert started(stock=True) is None
 
 
 def test_a_keyword_a_dict_and_strategies() -> None:
@@ -54,18 +60,18 @@ def test_the_environment_clusters_a_program_that_says_nothing(
     monkeypatch.setenv("FOUNDATION_CLUSTER", "true")
     monkeypatch.setenv("FOUNDATION_APP_NAME", "shop")
     assert started() == ClusterConfig(name="shop", strategies=(Loopback(),))
-    assert started(cluster=False) is None
+    assert started(cluster=False) == ONE
     assert started(cluster=ClusterConfig(name="x")) == ClusterConfig(name="x")
 
 
 def test_a_file_clusters_it_too(bare: Path) -> None:
     (bare / "foundation.toml").write_text('[cluster]\nstrategy = "loopback"\nname = "filed"\n')
     assert started() == ClusterConfig(name="filed", strategies=(Loopback(),))
-    assert started(cluster=False) is None
+    assert started(cluster=False) == ONE
     (bare / "foundation.toml").write_text("clutser = true\n")
     with pytest.raises(SettingError, match="did you mean 'cluster'"):
         foundation.start(None)
-    assert started(cluster=False) is None
+    assert started(cluster=False) == ONE
 
 
 @pytest.mark.parametrize("options", [{"hosts": 0}, {"stock": True}])
