@@ -139,9 +139,13 @@ class Core:
             now = self.kernel.driver.now()
             usable = [each for each in found if self._allowed(each.pid, now, limits)]
         if not usable:
-            unhealthy = len(self.index().of_key(name)) - len(self.healthy(name))
-            raise NoInstance(name, unhealthy, len(found))
+            raise NoInstance(name, self._unhealthy(name), len(found))
         return self._chosen(name, strategy, usable)
+
+    def _unhealthy(self, name: str) -> int:
+        index = self.index()
+        values = [index.entry(record).value for record in index.of_key(name)]
+        return sum(1 for value in values if is_service(value) and not value.healthy)
 
     def _allowed(self, pid: Pid, now: float, limits: BreakerLimits) -> bool:
         breaker = self.breakers.get(pid)

@@ -120,6 +120,11 @@ class Keeper(GenServer):
                 return await self._expired()
         return None
 
+    def terminate(self, reason: Any) -> None:
+        """A check that is under way has nobody to tell."""
+        if self.checker is not None:
+            ops.exit(self.checker, "kill")
+
     # The registry
 
     async def _register_again(self) -> Any:

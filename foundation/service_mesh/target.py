@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from foundation.errors import RegistryError
 from foundation.kernel.values import Pid
@@ -23,6 +23,8 @@ _BREAKER = BreakerLimits()
 @dataclass(frozen=True, slots=True)
 class ServiceTarget:
     """Stands for an instance of a service, chosen anew for each message; see ``via``."""
+
+    __chooses__: ClassVar[bool] = True  # says to the kernel: resolve me once for each message
 
     name: str
     strategy: Strategy = "round_robin"
