@@ -15,7 +15,7 @@ from foundation.otp.supervisor import Supervisor
 from foundation.runtime.node import Node
 
 # The facades' parts of a node, in the order in which they start; see ``Facades``.
-PACKAGES: tuple[str, ...] = ("foundation.process_manager",)
+PACKAGES: tuple[str, ...] = ("foundation.process_manager", "foundation.service_mesh")
 
 
 class Facades(Supervisor):

@@ -19,6 +19,7 @@ from typing import Any
 from foundation.cluster import pubsub
 from foundation.cluster import registry as reg
 from foundation.cluster.registry.via import registry_host
+from foundation.errors import UnknownDistributedRegistry
 from foundation.kernel import ops
 from foundation.kernel.values import Pid
 from foundation.otp import GenServer
@@ -35,7 +36,9 @@ from foundation.service_mesh.values import (
 
 TABLE = "service mesh announced"  # where a kernel keeps what has been announced
 
-_FLUSH = "flush"
+AGAIN = 0.1  # seconds from one look for the registry, which is being started, to the next
+
+_BEGIN, _FLUSH = "begin", "flush"
 
 Slot = tuple[str, Pid]
 Event = ServiceUp | ServiceDown | ServiceHealthChanged
@@ -69,7 +72,15 @@ class Announcer(GenServer):
         """Announce what has changed since this host last did."""
         tables = ops.current().kernel.tables
         self.state: Announced = tables.setdefault(TABLE, Announced())
-        reg.subscribe(REGISTRY)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Follow the registry from now on, or as soon as it runs."""
+        try:
+            reg.subscribe(REGISTRY)
+        except UnknownDistributedRegistry:
+            ops.send_after(AGAIN, ops.me(), _BEGIN)
+            return
         now = _all()
         for slot in [*self.state.known, *now]:
             self._now(slot, now.get(slot, []))
@@ -79,6 +90,8 @@ class Announcer(GenServer):
         """The registry has changed."""
         if message == _FLUSH:
             return self._flush()
+        if message == _BEGIN:
+            return self._begin()
         first = not self.state.pending
         self._take(message)
         if first and self.state.pending:
@@ -126,7 +139,11 @@ class Announcer(GenServer):
 
 def _all(name: Any = reg.ANY) -> dict[Slot, list[ServiceInfo]]:
     found: dict[Slot, list[ServiceInfo]] = {}
-    for key, pid, value in reg.select(REGISTRY, key=name, value=is_service):
+    try:
+        rows = reg.select(REGISTRY, key=name, value=is_service)
+    except UnknownDistributedRegistry:  # it has ended, and all its entries with it
+        rows = []
+    for key, pid, value in rows:
         if type(key) is str:
             found.setdefault((key, pid), []).append(ServiceInfo.of(key, pid, value))
     return found

@@ -170,8 +170,8 @@ async def wait_for(name: str, timeout: float = 5.0, count: int = 1) -> list[Serv
     """Wait until there are *count* healthy instances of *name*; return all there are then.
 
     What this does: looks, and when there are too few subscribes to the key *name* of the
-    registry ``"foundation.services"``, in a process of its own, and looks again whenever that
-    changes. Nothing is polled.
+    registry ``"foundation.services"``, in a process of its own (``await_instances``), and
+    looks again whenever that changes. Nothing is polled.
 
     Equivalent direct messages::
 

@@ -77,10 +77,10 @@ async def register(
 
     What this does: registers the process under the key *name* in the distributed registry
     ``"foundation.services"``, which allows several holders of a key, with a ``ServiceEntry`` as
-    value. The entry ends with the process. A *keeper*, a light process in the same host, makes the
-    health checks, sees to the ttl, and registers again should the registry be started anew.
-    *pid* may live in any host; the entry is made in that host. When this returns, all hosts of
-    the node of *pid* find the instance; others follow.
+    value. The entry ends with the process. ``keep`` starts a *keeper*, a light process in the same
+    host, which makes the health checks, sees to the ttl, and registers again should the registry
+    be started anew. *pid* may live in any host; ``at_host_of`` has the entry made there. When this
+    returns, all hosts of the node of *pid* find the instance; others follow.
 
     Equivalent direct messages::
 
@@ -176,8 +176,8 @@ async def deregister(name: str, pid: Pid | None = None) -> None:
     """Withdraw this process, or *pid*, from the service *name*; nothing when it is none.
 
     What this does: removes its entries of the key *name* from the registry
-    ``"foundation.services"`` and ends their keeper. The process itself lives on. Entries of
-    processes that end are removed without this.
+    ``"foundation.services"`` and ends their keeper, in the host of the process (``at_host_of``).
+    The process itself lives on. Entries of processes that end are removed without this.
 
     Equivalent direct messages::
 

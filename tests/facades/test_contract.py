@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -48,7 +49,9 @@ def test_every_function_of_a_facade_has_a_case(package: ModuleType) -> None:
 
 def _is_facade_function(package: ModuleType, name: str) -> bool:
     found = getattr(package, name)
-    in_functions = getattr(found, "__module__", "") == f"{package.__name__}.functions"
+    functions = importlib.import_module(f"{package.__name__}.functions")
+    own = getattr(found, "__module__", "").startswith(f"{package.__name__}.")
+    in_functions = own and getattr(functions, name, None) is found
     alias = getattr(found, "__name__", name) != name
     return callable(found) and not isinstance(found, type) and in_functions and not alias
 

@@ -8,27 +8,18 @@ from typing import Any
 
 from foundation import service_mesh
 from foundation.cluster import pubsub
+from foundation.entry import Facades
 from foundation.kernel.ops import receive, reply
 from foundation.kernel.values import Pid
-from foundation.otp import GenServer, Stop, Supervisor
+from foundation.otp import GenServer, Stop
 from foundation.testing.bodies import Body
 from foundation.testing.cluster_sim import ClusterSimulation
-
-
-class Mesh(Supervisor):
-    """What ``foundation.start`` starts of the service mesh."""
-
-    strategy = "rest_for_one"
-
-    def init(self) -> Any:
-        """Return the parts."""
-        return service_mesh.specs()
 
 
 @contextmanager
 def mesh(seed: int, nodes: Any = 3, workers: int = 1) -> Iterator[ClusterSimulation]:
     """Give a formed cluster with a service mesh on all nodes."""
-    app = Mesh.spec(id="facades", host="control")
+    app = Facades.spec(id="facades", host="control")
     with ClusterSimulation(seed=seed, nodes=nodes, workers=workers, app=[app]) as c:
         c.form()
         c.advance(0.5)
@@ -129,4 +120,3 @@ class Listener:
         seen, self.seen = self.seen, []
         assert all(seen) or not exact
         return [(type(e).__name__, e.service.pid) for e in events]
-

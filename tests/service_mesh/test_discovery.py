@@ -33,9 +33,8 @@ from tests.service_mesh.meshsim import find, mesh, pids, serve
 def test_what_is_registered_on_one_node_is_found_on_all() -> None:
     with mesh(1) as c:
         pid = serve(c, "a", capabilities=("webp", "gpu"), metadata={"zone": "eu"})
-        expected = ServiceInfo(
-            "thumbs", pid, "a", "a/w1.1000.3", ("webp", "gpu"), {"zone": "eu"}, True, 1
-        )
+        text = f"a/w1.1000.{pid.serial}"
+        expected = ServiceInfo("thumbs", pid, "a", text, ("webp", "gpu"), {"zone": "eu"}, True, 1)
         for node in c.nodes:
             for host in ("control", "w1"):
                 assert find(c, node, "thumbs", host=host) == [expected]
@@ -123,12 +122,13 @@ def test_what_the_primitive_registers_is_a_service_like_any_other() -> None:
 
     with mesh(5) as c:
         pid = c.spawn("a", body).pid
+        assert pid is not None
         c.advance(0.5)
         for criteria in ({}, {"name": "thumbs"}, {"capabilities": ("gpu",)}):
             assert pids(c, "b", **criteria) == [pid]
         assert c.run("b", service_mesh.list_services) == ["thumbs"]
         [info] = find(c, "b", "thumbs")
-        assert (info.metadata, info.instance) == ({"zone": "eu"}, "a/w1.1000.2")
+        assert (info.metadata, info.instance) == ({"zone": "eu"}, f"a/w1.1000.{pid.serial}")
 
 
 def test_reads_follow_each_change_at_once() -> None:
@@ -144,9 +144,7 @@ def test_reads_follow_each_change_at_once() -> None:
         found = service_mesh.discover("thumbs")
         found.clear()  # each reader has a list of its own
         assert len(service_mesh.discover("thumbs")) == 2
-        await reg.update_value(
-            REGISTRY, "thumbs", ServiceEntry(healthy=False), pid=other
-        )
+        await reg.update_value(REGISTRY, "thumbs", ServiceEntry(healthy=False), pid=other)
         assert [i.pid for i in service_mesh.discover("thumbs")] == [me()]
         exit(other, "kill")
         assert [i.pid for i in service_mesh.discover("thumbs", healthy=None)] == [me()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -41,7 +42,7 @@ def test_between_two_turns_of_one_nobody_who_stays_is_passed_over(sets: list[set
         last = strategies.rotate([info(i) for i in sorted(present)], last).pid
         history.append((last.serial, present))
     times = [i for i, (turn, _) in enumerate(history) if turn == 5]
-    for one, other in zip(times, times[1:], strict=False):
+    for one, other in pairwise(times):
         stayed = set.intersection(*(present for _, present in history[one + 1 : other + 1])) - {5}
         turns = Counter(turn for turn, _ in history[one + 1 : other])
         assert all(turns[each] == 1 for each in stayed)

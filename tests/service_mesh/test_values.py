@@ -44,7 +44,9 @@ def test_metadata_is_a_mapping_that_nobody_can_change() -> None:
     assert isolate(metadata) is metadata
 
 
-@pytest.mark.parametrize("copy", [lambda x: loads(dumps(x)), lambda x: pickle.loads(pickle.dumps(x))])
+@pytest.mark.parametrize(
+    "copy", [lambda x: loads(dumps(x)), lambda x: pickle.loads(pickle.dumps(x))]
+)
 def test_values_arrive_as_they_were(copy: Any) -> None:
     entry = ServiceEntry("i", ("gpu",), {"zone": Zone("eu")}, False, 7)
     info = ServiceInfo.of("s", PID, entry)
