@@ -12,7 +12,7 @@ Invariants:
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,7 @@ class Core:
         self._node = kernel.address.partition("/")[0]
         self._rng = random.Random(f"services {kernel.address} {kernel.incarnation}")
         self._registries = registries
+        self._of_key: Callable[[str], list[Record]]  # of the registry that was read last
         self._seen: dict[str, tuple[list[Record], tuple[ServiceInfo, ...]]] = {}
         self._last: dict[str, Pid] = {}  # who had the last turn
         self._orders = 0
@@ -83,18 +84,17 @@ class Core:
         """Return the healthy instances of *name*, sorted by pid.
 
         The registry answers with the same list of records until something changes, so what was
-        made of it last is good as long as that is the one.
+        made of it last is good as long as that is the one. (A registry that has ended has none.)
         """
-        index = self._registries.by_name.get(REGISTRY)
-        if index is None:
-            raise UnknownDistributedRegistry(REGISTRY)
-        records = index.of_key(name)
         seen = self._seen.get(name)
-        if seen is not None and seen[0] is records:
+        if seen is not None and self._of_key(name) is seen[0]:
             return seen[1]
-        return self._look(index, name, records)
+        return self._look(name)
 
-    def _look(self, index: Index, name: str, records: list[Record]) -> tuple[ServiceInfo, ...]:
+    def _look(self, name: str) -> tuple[ServiceInfo, ...]:
+        index = self.index()
+        self._of_key = index.of_key
+        records = index.of_key(name)
         entries = [index.entry(record) for record in records]
         found = [ServiceInfo.of(name, e.pid, e.value) for e in entries if is_service(e.value)]
         healthy = tuple(sorted((info for info in found if info.healthy), key=_PID))

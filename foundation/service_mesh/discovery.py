@@ -10,7 +10,7 @@ from foundation.facade import send_through, watching
 from foundation.kernel import ops
 from foundation.kernel.process import CURRENT
 from foundation.service_mesh.arguments import waiting
-from foundation.service_mesh.core import core_of
+from foundation.service_mesh.core import TABLE, core_of
 from foundation.service_mesh.errors import ServiceTimeout
 from foundation.service_mesh.metadata import checked
 from foundation.service_mesh.values import (
@@ -76,7 +76,8 @@ def discover_services(
         UnknownDistributedRegistry: this node has no service mesh.
     """
     if (
-        name is None
+        type(name) is not str
+        or not name
         or healthy is not True
         or node is not None
         or metadata is not None
@@ -86,9 +87,9 @@ def discover_services(
         or watching.count
     ):
         return _search(name, capabilities, node, metadata, healthy, where, unknown)
-    if type(name) is not str:
-        check_name(name)
-    return list(core_of((CURRENT.get() or ops.current()).kernel).healthy(name))
+    kernel = (CURRENT.get() or ops.current()).kernel
+    core = kernel.tables.get(TABLE) or core_of(kernel)
+    return [*core.healthy(name)]
 
 
 discover = discover_services
