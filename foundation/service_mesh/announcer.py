@@ -9,6 +9,8 @@ split has healed those hear that an instance is up who have heard that it was do
 of the node told before it speaks.)
 
 What it has announced is kept by its host, not by this process: after a restart it goes on there.
+While the registry of the node is being started anew the node sees no services: its subscribers
+hear ``ServiceDown`` of all, then ``ServiceUp`` of those that are there.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ It makes the health checks and sees to the ttl. It lives in the host of the inst
 it, so a check that blocks or leaks harms nobody else, and the control host runs none. When the
 registry of services of this node is started anew, it registers the instance again.
 
-A direct ``registry.unregister`` of the instance ends its keeper, too, but it is noticed only at
-the next check or renewal.
+A direct ``registry.unregister`` of the instance ends its keeper, too, but that notices it only at
+the next check, renewal or end of the ttl; ``service_mesh.deregister`` ends it at once.
 """
 
 from __future__ import annotations
