@@ -447,3 +447,26 @@ def test_what_a_host_remembers_does_not_grow_with_services_that_have_been() -> N
         assert len(core._seen) <= 520
         assert len(core._last) <= 520
         assert not core.keepers
+
+
+def test_a_name_is_looked_at_again_only_when_something_of_it_has_changed() -> None:
+    async def body(core: Any) -> list[int]:
+        looks: list[str] = []
+        look = core._look
+        core._look = lambda name: looks.append(name) or look(name)
+        counts = []
+        for change in (
+            lambda: service_mesh.register("thumbs"),
+            lambda: service_mesh.register("other"),
+            lambda: service_mesh.register("thumbs", spawn(receive)),
+            lambda: service_mesh.deregister("other"),
+        ):
+            await change()
+            for _ in range(5):
+                service_mesh.discover("thumbs")
+            counts.append(len(looks))
+        return counts
+
+    with mesh(19, nodes=1) as c:
+        find(c, "a", "thumbs")
+        assert c.run("a", body, c.kernel("a").tables[TABLE]) == [1, 1, 2, 2]
