@@ -399,7 +399,10 @@ class Kernel:
         replied (or failed), with the reply in ``handed_over``; otherwise *process* waits for it.
         None: it cannot be done, make a ``request``.
         """
-        pid: Any = server if type(server) is Pid else self.resolve(server)
+        kind = type(server)
+        if kind is not Pid and kind is not str and getattr(server, "__chooses__", False):
+            return None  # it would be resolved twice, to one and to another
+        pid: Any = server if kind is Pid else self.resolve(server)
         target = self.procs.get(pid)
         if target is None or not target.idle or not target.serves or self.running is not process:
             return None

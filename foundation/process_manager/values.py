@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from foundation.cluster.host import TABLE, ClusterHost
 from foundation.cluster.supervisor import ChildState
 from foundation.cluster.supervisor.api import find_child
-from foundation.kernel.codec import register
 from foundation.kernel.values import Pid
 
 if TYPE_CHECKING:
@@ -121,6 +120,3 @@ class Managed:
         """Return the process of now, or None."""
         cluster: ClusterHost | None = kernel.tables.get(TABLE)
         return None if cluster is None else find_child(cluster, SUPERVISOR, self.id)
-
-
-register(Managed, 123)

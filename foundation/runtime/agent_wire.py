@@ -116,7 +116,8 @@ class AgentWire:
             refused = False
         finally:
             self._knocking.pop(peer, None)
-        self.on_lost(peer, refused)
+        # Not from inside this task: what follows may run processes, which are tasks, too.
+        asyncio.get_running_loop().call_soon(self.on_lost, peer, refused)
 
 
 def _text(address: Any) -> str:

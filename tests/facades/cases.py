@@ -8,7 +8,8 @@ from typing import Any
 from contract import Case
 
 from foundation import process_manager as pm
-from foundation.otp import GenServer
+from foundation import service_mesh as mesh
+from foundation.otp import GenServer, receive, spawn
 
 
 class Worker(GenServer):
@@ -30,10 +31,30 @@ def pids(found: Any) -> Any:
     return found.pids()
 
 
-PACKAGES: list[ModuleType] = [pm]
+class Echo(GenServer):
+    """Answers what it is asked."""
+
+    def handle_call(self, request: Any, caller: Any) -> Any:
+        return request
+
+
+async def offered() -> None:
+    """Register some services, and this process as one."""
+    await mesh.register("echo", await Echo.start(), capabilities=("x", "y"))
+    await mesh.register("other", spawn(receive), metadata={"zone": "eu"})
+    await mesh.register("mine")
+
+
+PACKAGES: list[ModuleType] = [pm, mesh]
 
 # Functions that send nothing, or are compared in tests of their own.
-SHOWN_BY_HAND = {"infos": "pure", "overall": "pure", "via": "a name; test_singleton.py"}
+SHOWN_BY_HAND = {
+    "infos": "pure",
+    "overall": "pure",
+    "is_service": "pure",
+    "via": "a name; test_singleton.py, service_mesh/test_facade.py",
+    "breaker_states": "what this host remembers",
+}
 
 CASES = [
     Case(pm.start_singleton, (Worker,), {"name": "s"}),
@@ -47,4 +68,13 @@ CASES = [
     Case(pm.migrate, ("one", "b"), before=started),
     Case(pm.list_processes, before=started),
     Case(pm.list_processes, ("replicated",), before=started),
+    Case(mesh.register, ("s",), {"metadata": {"zone": "eu"}}),
+    Case(mesh.deregister, ("mine",), before=offered),
+    Case(mesh.discover_services, before=offered),
+    Case(mesh.discover_services, ("echo",), before=offered),
+    Case(mesh.discover_services, (None, ("y",)), before=offered),
+    Case(mesh.list_services, before=offered),
+    Case(mesh.wait_for, ("echo",), before=offered),
+    Case(mesh.call, ("echo", ("hello", 1)), before=offered),
+    Case(mesh.route, ("echo", "hello"), before=offered),
 ]

@@ -11,7 +11,7 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from foundation.entry import Facades
@@ -97,6 +97,8 @@ def comparable(value: Any) -> Any:
     """Return *value* with pids replaced by where they live: serials differ between clusters."""
     if isinstance(value, Pid):
         return ("pid of", value.host.partition("/")[0])
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: comparable(getattr(value, f.name)) for f in fields(value) if f.compare}
     if isinstance(value, dict):
         return {key: comparable(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):

@@ -22,6 +22,7 @@ from foundation.cluster.registry.via import (
 from foundation.errors import (
     AlreadyRegistered,
     BlockingCall,
+    NoProc,
     NotRegistered,
     NotUnique,
     UnknownDistributedRegistry,
@@ -195,9 +196,14 @@ def _check_topic(key: Any) -> None:
 
 
 async def register(
-    registry: str, key: Any, value: Any = None, *, timeout: float = CLAIM_TIMEOUT
+    registry: str,
+    key: Any,
+    value: Any = None,
+    *,
+    timeout: float = CLAIM_TIMEOUT,
+    pid: Pid | None = None,
 ) -> int:
-    """Register this process under *key*, until it unregisters or ends.
+    """Register this process, or *pid*, under *key*, until it unregisters or ends.
 
     When it returns, all hosts of this node see the entry; other nodes see it a little later.
 
@@ -206,6 +212,7 @@ async def register(
         key: a str, bytes, int, bool, None, float, Pid or a tuple of these.
         value: anything that can be sent, of at most ``keys.MAX_VALUE`` bytes (8 MiB) when encoded.
         timeout: seconds to wait for the node that decides about a unique key.
+        pid: a process of this host; default: this one.
 
     Returns:
         The fencing token: above those of all earlier holders of the key that this part of the
@@ -215,64 +222,76 @@ async def register(
         AlreadyRegistered: the registry is unique, and a process (perhaps this one) holds *key*.
         BlockingCall: in a plain ``def`` callback.
         ClaimTimeout: it could not be decided in time; the process does not hold the key.
-        TypeError, ValueError: *key* is of a type that has no one encoding on all nodes.
+        NoProc: *pid* has ended.
+        TypeError, ValueError: *key* is of a type that has no one encoding on all nodes, or *pid*
+            is no process of this host.
         UnknownDistributedRegistry: no such registry runs on this node.
         Unsendable: *value* cannot be sent, or is too large.
     """
     process = _waiting_process("register")
+    holder = _holder(process, pid, "register")
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
         raise ValueError(f"register: timeout must be seconds above 0, got {timeout!r}")
     if math.isinf(timeout):
         raise ValueError("register: timeout must be finite; a claim may wait for a healed network")
     host = registry_host(process.kernel, registry)
     args = (encode_key(key), encode_value(value), timeout, False)
-    outcome = await wait(process, lambda done: host.register(process, registry, *args, done))
+    outcome = await wait(process, lambda done: host.register(holder, registry, *args, done))
     if outcome[0] == "taken":
         raise AlreadyRegistered(key, outcome[1])
+    if outcome[0] == "dead":
+        raise NoProc("noproc", holder.pid, ("register", registry, key))
     _check(registry, key, timeout, "register()", outcome)
     found: int = outcome[1]
     return found
 
 
-async def unregister(registry: str, key: Any) -> None:
-    """Remove this process's entries of *key*, if any; this node's hosts see it at the return.
+async def unregister(registry: str, key: Any, *, pid: Pid | None = None) -> None:
+    """Remove the entries of *key* of this process, or *pid*, if any.
+
+    When it returns, all hosts of this node see it.
 
     Raises:
         BlockingCall, TypeError, ValueError, UnknownDistributedRegistry: as ``register``.
+        NoProc: *pid* has ended, and so have its entries.
     """
     process = _waiting_process("unregister")
-    args = (registry, encode_key(key), process.pid)
+    args = (registry, encode_key(key), _holder(process, pid, "unregister").pid)
     await _request(process, registry, key, "reg.remove", args, "unregister()")
 
 
-async def update_value(registry: str, key: Any, value_or_function: Any) -> tuple[Any, Any]:
-    """Replace the value of this process's entry of *key*.
+async def update_value(
+    registry: str, key: Any, value_or_function: Any, *, pid: Pid | None = None
+) -> tuple[Any, Any]:
+    """Replace the value of the entry of *key* of this process, or *pid*.
 
     Args:
         registry: a registry's name.
         key: as ``register``.
         value_or_function: the new value, or a function of the old one that returns it.
+        pid: a process of this host; default: this one.
 
     Returns:
         ``(new, old)``.
 
     Raises:
-        NotRegistered: this process does not hold *key* (any more).
-        NotUnique: the registry allows duplicates.
-        BlockingCall, TypeError, ValueError: as ``register``.
+        NotRegistered: the process does not hold *key* (any more).
+        NotUnique: it has several entries of *key*, where keys are duplicate.
+        BlockingCall, NoProc, TypeError, ValueError: as ``register``.
         UnknownDistributedRegistry, Unsendable: as ``register``.
     """
     process = _waiting_process("update_value")
     encoded = encode_key(key)
+    holder = _holder(process, pid, "update_value").pid
     index = known_index(process.kernel, registry)
-    if not index.unique:
-        raise NotUnique(registry, "update_value()")
-    mine: list[Record] = index.own(key, process.pid)
+    mine: list[Record] = index.own(key, holder)
     if not mine:
         raise NotRegistered(registry, key)
+    if len(mine) > 1:
+        raise NotUnique(registry, f"update_value() of a process with {len(mine)} entries of a key")
     old = index.entry(mine[0]).value
     new = value_or_function(old) if callable(value_or_function) else value_or_function
-    args = (registry, encoded, process.pid, encode_value(new))
+    args = (registry, encoded, holder, encode_value(new))
     await _request(process, registry, key, "reg.update", args, "update_value()")
     return new, old
 
@@ -293,6 +312,24 @@ def _check(
     error = failure(registry, key, timeout, what, outcome)
     if error is not None:
         raise error
+
+
+def _holder(process: Process, pid: Pid | None, what: str) -> Process:
+    """Return the process whose entry *process* changes: itself, or *pid* of the same host."""
+    if pid is None:
+        return process
+    if not isinstance(pid, Pid):
+        raise TypeError(f"{what}: pid must be a pid, or None for this process, got {pid!r}")
+    kernel = process.kernel
+    found = kernel.procs.get(pid)
+    if found is not None:
+        return found
+    if pid.host == kernel.address:
+        raise NoProc("noproc", pid, what)
+    raise ValueError(
+        f"{what}: {pid!r} lives in host {pid.host!r}, not in this one ({kernel.address!r}): only "
+        "the host of a process knows of its end in time, so call this there"
+    )
 
 
 def _waiting_process(what: str) -> Process:

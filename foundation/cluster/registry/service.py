@@ -173,13 +173,23 @@ class RegistryAgent:
     def _update(
         self, origin: str, done: Done, registry: str, key: bytes, pid: Pid, value: bytes
     ) -> None:
-        held = self._table(registry).get(self._agent.node, key)
         answer = self._answer(origin, done)
-        if held is GONE or held[0] != pid:
+        ids = [
+            id
+            for name, id in self._held.get(pid, ())
+            if name == registry and _key_of(id) == key
+        ]
+        if not ids:
             answer(("not_registered",))
+        elif len(ids) > 1:
+            answer(("not_unique",))
+        elif type(ids[0]) is bytes:
+            token = self._table(registry).get(self._agent.node, key)[1]
+            self._agent.put(table_of(registry), key, (pid, token, value))
+            answer(("ok", token))
         else:
-            self._agent.put(table_of(registry), key, (pid, held[1], value))
-            answer(("ok", held[1]))
+            self._agent.put(table_of(registry), ids[0], value)
+            answer(("ok", 0))
 
     # Deaths
 

@@ -118,5 +118,5 @@ class Move:
 register(ChildQuarantined, 115)
 register(ChildState, 116)
 register(Move, 117, ("id", "from_", "to", "why"))
-register(ChildChanged, 121)
-register(WantedChild, 122)
+register(ChildChanged, 118)
+register(WantedChild, 119)

@@ -25,12 +25,12 @@ from foundation.errors import (
 from foundation.kernel.codec import dumps, loads
 from foundation.kernel.isolation import isolate
 from foundation.kernel.kernel import Kernel
-from foundation.kernel.ops import call, cast, me, monitor, receive, send, whereis
+from foundation.kernel.ops import call, cast, me, monitor, receive, send, spawn, whereis
 from foundation.kernel.values import Down, Pid
 from foundation.otp import GenServer
 from foundation.testing import Simulation
 from foundation.testing.cluster_sim import ClusterSimulation
-from tests.cluster.registry.regsim import Oracle, cluster, declare, shown
+from tests.cluster.registry.regsim import Oracle, cluster, declare, settle, shown
 
 
 @dataclass(frozen=True)
@@ -228,8 +228,12 @@ def test_update_value() -> None:
         assert (entry.value, entry.token) == ([7], token)
         assert reg.token("names", "k") == token
         await reg.register("topics", "k", 1)
-        with pytest.raises(NotUnique):
+        assert await reg.update_value("topics", "k", lambda old: old + 1) == (2, 1)
+        assert reg.values("topics", "k") == [2]
+        await reg.register("topics", "k", 1)
+        with pytest.raises(NotUnique):  # which of the two?
             await reg.update_value("topics", "k", 2)
+        assert reg.values("topics", "k") == [2, 1]
 
     with cluster(9) as c:
         declare(c, name="topics", keys="duplicate")
@@ -528,3 +532,74 @@ def test_errors_travel() -> None:
     ):
         back: Any = loads(dumps(error))
         assert (type(back), str(back), vars(back)) == (type(error), str(error), vars(error))
+
+
+def test_a_process_registers_another_of_its_host() -> None:
+    async def body() -> tuple[Pid, Pid]:
+        one, two = spawn(receive), spawn(receive)
+        token = await reg.register("names", "k", 1, pid=one)
+        await reg.register("topics", "k", 1, pid=one)
+        await reg.register("topics", "k", 2, pid=two)
+        assert reg.whereis("names", "k") == one
+        assert [(e.pid, e.value) for e in reg.lookup("topics", "k")] == [(one, 1), (two, 2)]
+        assert await reg.update_value("names", "k", 5, pid=one) == (5, 1)
+        assert await reg.update_value("topics", "k", 6, pid=two) == (6, 2)
+        assert reg.lookup("names", "k")[0].token == token
+        assert [(e.pid, e.value) for e in reg.lookup("topics", "k")] == [(one, 1), (two, 6)]
+        with pytest.raises(NotRegistered):  # not with the caller's own hands
+            await reg.update_value("names", "k", 7)
+        await reg.unregister("topics", "k")
+        assert reg.count("topics", "k") == 2
+        await reg.unregister("topics", "k", pid=one)
+        assert [e.pid for e in reg.lookup("topics", "k")] == [two]
+        return one, two
+
+    async def end(one: Pid, two: Pid) -> None:
+        send(one, "end")
+        send(two, "end")
+
+    with cluster(12) as c:
+        declare(c, name="topics", keys="duplicate")
+        one, two = c.run("a", body)
+        c.advance(1.0)
+        assert c.run("b", lambda: reg.whereis("names", "k")) == one
+        c.run("a", end, one, two)
+        c.advance(1.0)
+        for node in c.nodes:  # the entries end with the process, not with who made them
+            assert c.run(node, lambda: reg.count("names") + reg.count("topics")) == 0
+
+
+def test_only_living_processes_of_this_host_are_registered_by_others() -> None:
+    async def body(elsewhere: Pid) -> None:
+        dead = spawn(lambda: None)
+        ref = monitor(dead)
+        await receive(lambda message: message.ref == ref)
+        for write in (reg.register, reg.unregister, reg.update_value):
+            args = ("names", "k", 1)[: 2 if write is reg.unregister else 3]
+            with pytest.raises(NoProc):
+                await write(*args, pid=dead)
+            with pytest.raises(ValueError, match="call this there"):
+                await write(*args, pid=elsewhere)
+            with pytest.raises(TypeError):
+                await write(*args, pid="a")
+        assert reg.count("names") == 0
+
+    with cluster(13) as c:
+        c.run("a", body, c.run("a", lambda: spawn(receive), host="control"))
+
+
+def test_a_process_that_ends_while_another_claims_a_key_for_it_gets_none() -> None:
+    async def body() -> None:
+        other = spawn(receive)
+        spawn(send, other, "end")
+        with pytest.raises(NoProc):
+            await reg.register("names", "k", pid=other)
+
+    with cluster(14) as c:
+        c.network.cut("a", "b")  # the claim waits, as nobody agrees with a
+        c.network.cut("a", "c")
+        c.advance(0.3)
+        c.run("a", body)
+        c.network.heal()
+        settle(c)
+        assert c.run("b", lambda: reg.count("names")) == 0
