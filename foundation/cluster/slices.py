@@ -111,6 +111,10 @@ class Tables:
             table = self._tables[name] = Table(name)
         return table
 
+    def find(self, name: str) -> Table | None:
+        """Return the table *name* if anybody has asked for it before."""
+        return self._tables.get(name)
+
     def __iter__(self) -> Iterator[Table]:
         return iter(list(self._tables.values()))
 

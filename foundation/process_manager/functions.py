@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from foundation.cluster.api import cluster_of
 from foundation.cluster.supervisor import (
     await_child,
     move_child,
@@ -13,7 +14,9 @@ from foundation.cluster.supervisor import (
     whereis_child,
     which_children,
 )
+from foundation.cluster.supervisor.api import find_child
 from foundation.facade import note, send_through, watching
+from foundation.kernel.ops import current
 from foundation.kernel.values import Pid
 from foundation.process_manager.values import (
     SUPERVISOR,
@@ -49,7 +52,7 @@ def lookup(name: str) -> Pid | None:
     """
     if watching.count:
         note(whereis_child, SUPERVISOR, name)
-    return whereis_child(SUPERVISOR, name)
+    return find_child(cluster_of(current()), SUPERVISOR, name)  # as ``whereis_child``
 
 
 async def wait_for(name: str, timeout: float = 10.0) -> Pid:

@@ -9,7 +9,7 @@ from typing import Any
 
 from foundation.cluster.api import ask_agent, cluster_of
 from foundation.cluster.host import SERVICES, ClusterHost
-from foundation.cluster.slices import Table
+from foundation.cluster.slices import GONE, Table
 from foundation.cluster.supervisor.checks import check_node, check_timeout, nodes_of
 from foundation.cluster.supervisor.events import ChildState, Move
 from foundation.cluster.supervisor.ids import id_of, key_of
@@ -28,6 +28,7 @@ from foundation.errors import (
     StartError,
 )
 from foundation.kernel.codec import dumps
+from foundation.kernel.kernel import Kernel
 from foundation.kernel.ops import current
 from foundation.kernel.peer import unpack_reason
 from foundation.kernel.starting import start_error
@@ -256,16 +257,25 @@ def whereis_child(supervisor: str, id: Any) -> Pid | None:
 
 def find_child(cluster: ClusterHost, supervisor: str, id: Any) -> Pid | None:
     """As ``whereis_child``, in the host of *cluster*."""
-    check_known(cluster, supervisor)
-    kernel, table, key = cluster.kernel, cluster.table(table_of(supervisor)), key_of(id)
-    for node in (cluster.node, *table.nodes()):
-        entry = table.of(node).get(key)
-        if entry is not None and entry.status == RUNNING:
-            pid: Pid = entry.pid
-            here = pid.host == kernel.address
-            if pid in kernel.procs if here else kernel.remote.reachable(pid):
-                return pid
+    table = cluster.tables.find(f"sup:{supervisor}")  # as ``table_of``, without the call
+    if table is None:
+        check_known(cluster, supervisor)
+        key_of(id)
+        return None
+    kernel, key = cluster.kernel, key_of(id)
+    entry = table.get(cluster.node, key)
+    if entry is not GONE and entry.status == RUNNING and _lives(kernel, entry.pid):
+        return entry.pid  # type: ignore[no-any-return]
+    for node in table.nodes():
+        entry = table.get(node, key)
+        if entry is not GONE and entry.status == RUNNING and _lives(kernel, entry.pid):
+            return entry.pid  # type: ignore[no-any-return]
     return None
+
+
+def _lives(kernel: Kernel, pid: Pid) -> bool:
+    """Whether *pid* is not known here to be dead."""
+    return pid in kernel.procs if pid.host == kernel.address else kernel.remote.reachable(pid)
 
 
 def eligible_nodes(supervisor: str, labels: Mapping[str, str] | None = None) -> list[str]:

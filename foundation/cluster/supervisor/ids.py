@@ -5,12 +5,19 @@ The agents keep and hash these bytes; they need no class of the user's to do so.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from foundation.cluster.registry.keys import MAX_DEPTH
 from foundation.kernel.codec import dumps, loads
 
 PLAIN = (str, int, bytes, bool, type(None))
+
+
+@lru_cache(maxsize=10_000)
+def _key_of_text(id: str) -> bytes:
+    _check(id, id, 0)
+    return dumps(id)
 
 
 def key_of(id: Any) -> bytes:
@@ -21,6 +28,8 @@ def key_of(id: Any) -> bytes:
         ValueError: a text in it is no text (a lone surrogate), or tuples are nested more than
             ``MAX_DEPTH`` deep.
     """
+    if type(id) is str:  # look-ups encode the same few again and again
+        return _key_of_text(id)
     _check(id, id, 0)
     return dumps(id)
 
