@@ -39,6 +39,7 @@ from foundation.cluster import ClusterConfig
 from foundation.cluster.registry import DistributedRegistry, whereis
 from foundation.cluster.supervisor import (
     DistributedSupervisor,
+    UnknownSupervisor,
     generation,
     start_child,
     terminate_child,
@@ -278,7 +279,10 @@ class CartMachine(RuleBasedStateMachine):
     async def wrong(self) -> list[str]:
         """Say what is not as the model has it; runs on each node, as a process."""
         found = []
-        states = {state.id: state for state in which_children("carts")}
+        try:
+            states = {state.id: state for state in which_children("carts")}
+        except UnknownSupervisor:
+            return ["a host that has just been started has heard nothing yet"]
         for cart, is_open in self.open.items():
             try:
                 state, holder = states.get(cart), whereis("names", cart)
