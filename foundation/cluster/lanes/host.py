@@ -128,6 +128,7 @@ class Lanes:
         if not lane.asked:
             lane.asked = True
             self.kernel.remote.op(host, ("lane_ask", self._address()))
+            self._probe_later()
         found = lane.outgoing.offer(stream, head, payload)
         if not found and lane.outgoing.dropped == 1:
             self._complain(host)
@@ -150,24 +151,28 @@ class Lanes:
                 lane.pumping = True  # compressing takes time: others get a turn of the loop
                 self.kernel.driver.call_soon(lambda: self._pump_on(host, lane))
                 break
-        if not self._probing and lane.outgoing.under_way:
-            self._probing = True
-            self.kernel.later(PROBE_SECONDS, self._probe)
+        if lane.outgoing.under_way:
+            self._probe_later()
         if self._waiting:
             self._look_at_waiting()
 
+    def _probe_later(self) -> None:
+        if not self._probing:
+            self._probing = True
+            self.kernel.later(PROBE_SECONDS, self._probe)
+
     def _probe(self) -> None:
-        """Ask the receivers that have said nothing for a while."""
+        """Ask those who have said nothing for a while."""
         self._probing = False
         for host, lane in list(self._lanes.items()):
             probe = lane.outgoing.probe()
             if probe is not None:
                 self._say(host, lane, _encode(probe))
-                # It may have forgotten this host; or this host does not know yet that it has.
+            if probe is not None or (lane.asked and not lane.known):
+                # It may have forgotten this host, or not have heard of it: the word was lost.
                 self.kernel.remote.op(host, ("lane_ask", self._address()))
-            if lane.outgoing.under_way and not self._probing:
-                self._probing = True
-                self.kernel.later(PROBE_SECONDS, self._probe)
+            if lane.outgoing.under_way or not lane.known:
+                self._probe_later()
 
     def _pump_on(self, host: str, lane: _Lane) -> None:
         lane.pumping = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from foundation.cluster.pubsub.exchange import Volume
 from foundation.cluster.pubsub.ops import (
     PubSub,
     broadcast,
@@ -17,6 +18,7 @@ from foundation.cluster.pubsub.ops import (
     subscribers,
     topics,
     unsubscribe,
+    volume,
 )
 from foundation.cluster.pubsub.subscription import Subscription
 from foundation.cluster.pubsub.tracker import Tracker
@@ -35,6 +37,7 @@ __all__ = [
     "Through",
     "Tracker",
     "TrackerError",
+    "Volume",
     "broadcast",
     "broadcast_from",
     "direct_broadcast",
@@ -48,4 +51,5 @@ __all__ = [
     "subscribers",
     "topics",
     "unsubscribe",
+    "volume",
 ]

@@ -166,8 +166,10 @@ class Exchange:
 
     def count(self, topic: str) -> Volume:
         """Count what is said on *topic* from now on; return the counters."""
-        volume = self.volumes.setdefault(topic, Volume())
-        self._routes.pop(topic, None)
+        volume = self.volumes.get(topic)
+        if volume is None:
+            volume = self.volumes[topic] = Volume()
+            self._routes.pop(topic, None)
         return volume
 
     def refresh(self) -> None:

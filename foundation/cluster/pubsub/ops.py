@@ -21,12 +21,13 @@ bounded, for each receiving host: beyond that a message is dropped for that host
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from foundation.cluster.lanes.host import TABLE as LANES
 from foundation.cluster.lanes.values import LaneState
-from foundation.cluster.pubsub.exchange import Exchange, Interest, Sending
+from foundation.cluster.pubsub.exchange import Exchange, Interest, Sending, Volume
 from foundation.cluster.pubsub.host import PubSubHost, pubsub_of
 from foundation.cluster.pubsub.pending import nothing_to_start
 from foundation.cluster.pubsub.subscription import Subscription, end_subscription
@@ -257,6 +258,11 @@ def direct_broadcast(node: str, topic: str, message: Any, *, name: str = NAME) -
         error.definite = True  # it was not sent
         raise error
     return exchange.publish(topic, message, process.pid, None, node)
+
+
+def volume(topic: str, *, name: str = NAME) -> Volume:
+    """Return how much was said on *topic* in this host since this was first called for it."""
+    return replace(_exchange(current(), topic, name).count(topic))
 
 
 def subscribers(topic: str, *, name: str = NAME) -> list[Pid]:
