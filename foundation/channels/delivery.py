@@ -12,7 +12,7 @@ from foundation.channels.values import Envelope
 from foundation.cluster.pubsub.ops import subscribe
 from foundation.cluster.pubsub.subscription import Subscription as TopicSubscription
 from foundation.cluster.pubsub.values import DROP, Published
-from foundation.kernel.ops import current, exit, monitor, receive, send
+from foundation.kernel.ops import current, exit, receive, send
 from foundation.kernel.process import FunctionProcess, Process
 from foundation.kernel.reports import Notice
 from foundation.kernel.values import Down, Pid
@@ -98,21 +98,21 @@ def start_handler(process: Process, inlet: Inlet, topic: str, handler: Any) -> T
 
     It is not copied: what a handler shares with others it shares.
     """
-    function: Any = _pass_on if type(handler) is Pid else _handle
-    payload: Any = (function, (inlet, handler, process.pid), {})
-    pid = process.kernel.spawn(FunctionProcess, payload, parent=process).pid
-    return subscribe(topic, tagged=True, pid=pid)
+    passes_on = type(handler) is Pid
+    function: Any = _pass_on if passes_on else _handle
+    kernel = process.kernel
+    made = kernel.spawn(FunctionProcess, (function, (inlet, handler), {}), parent=process)
+    kernel.signals.monitor(made, handler if passes_on else process.pid)  # at once: none is missed
+    return subscribe(topic, tagged=True, pid=made.pid)
 
 
-async def _handle(inlet: Inlet, handler: Callable[[Any], Any], owner: Pid) -> None:
-    """Call *handler* for each message, until *owner* has ended otherwise than normally."""
-    ref = monitor(owner)
+async def _handle(inlet: Inlet, handler: Callable[[Any], Any]) -> None:
+    """Call *handler* for each message, until its owner has ended otherwise than normally."""
     while True:
         item = await receive()
-        if type(item) is Down and item.ref == ref:
-            if item.reason not in ("normal", "noproc"):
-                return
-        elif type(item) is Published:
+        if type(item) is Down and item.reason != "normal":
+            return
+        if type(item) is Published:
             await _guarded(inlet, item, lambda envelope: _call(handler, envelope))
 
 
@@ -126,12 +126,11 @@ async def _call(handler: Callable[[Any], Any], envelope: Envelope) -> None:
         TRACE.reset(token)
 
 
-async def _pass_on(inlet: Inlet, target: Pid, owner: Pid) -> None:
+async def _pass_on(inlet: Inlet, target: Pid) -> None:
     """Send each message to *target*, in another host, until that has ended."""
-    ref = monitor(target)
     while True:
         item = await receive()
-        if type(item) is Down and item.ref == ref:
+        if type(item) is Down:
             return
         if type(item) is Published:
             await _guarded(inlet, item, lambda envelope: _send(target, envelope))
