@@ -149,5 +149,3 @@ async def _guarded(inlet: Inlet, item: Published, then: Callable[[Envelope], Any
     except Exception as error:
         text = f"a handler of {item.topic!r} failed for {item.message!r:.200}: {error!r}"
         current().kernel.driver.report(Notice("error", text))
-
-

@@ -294,9 +294,7 @@ def route(message: Any, *, channel: str | None = None, priority: str | None = No
     return chosen
 
 
-def explain_route(
-    message: Any, *, channel: str | None = None, priority: str | None = None
-) -> str:
+def explain_route(message: Any, *, channel: str | None = None, priority: str | None = None) -> str:
     """Say on which channel ``route`` would broadcast *message*, and why. Sends nothing.
 
     Args:

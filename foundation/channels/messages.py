@@ -90,9 +90,7 @@ class ExplainRoute(Request[str]):
 
     async def perform(self) -> str:
         """Do it."""
-        return functions.explain_route(
-            self.message, channel=self.channel, priority=self.priority
-        )
+        return functions.explain_route(self.message, channel=self.channel, priority=self.priority)
 
 
 @dataclass(frozen=True)
@@ -119,9 +117,7 @@ class Use(Request[str]):
 
     async def perform(self) -> str:
         """Do it."""
-        return await settings.use(
-            self.middleware, name=self.name, sides=self.sides, **self.config
-        )
+        return await settings.use(self.middleware, name=self.name, sides=self.sides, **self.config)
 
 
 @dataclass(frozen=True)

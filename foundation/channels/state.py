@@ -150,5 +150,3 @@ def channels_of(process: Process) -> ChannelsHost:
     if found is None:
         found = tables[TABLE] = ChannelsHost(process)
     return found
-
-

@@ -84,4 +84,3 @@ class Envelope:
     def with_metadata(self, **more: Any) -> Envelope:
         """Return a copy with *more* metadata."""
         return dataclasses.replace(self, metadata={**self.metadata, **more})
-

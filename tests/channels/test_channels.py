@@ -228,9 +228,7 @@ def test_a_subscription_ends_when_it_is_cancelled(cluster: ClusterSimulation) ->
         ({"kind": "k"}, [{"kind": "k", "more": 1}]),
     ],
 )
-def test_only_what_matches_arrives(
-    cluster: ClusterSimulation, match: Any, kept: list[Any]
-) -> None:
+def test_only_what_matches_arrives(cluster: ClusterSimulation, match: Any, kept: list[Any]) -> None:
     ears = [Ear(cluster, node, "events", match=match) for node in "ab"]
     everything = Ear(cluster, "a", "events")
     for message in ("a", "b", Order(1), ("x", 3), ("x", "y"), {"kind": "k", "more": 1}, Order(2)):

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 TABLE = "lanes"  # where a kernel keeps its Lanes
 TURN = 64 * 1024  # bytes that are delivered in one turn of the loop, or a single message
 PROBE_SECONDS = 1.0  # that a sender waits for credit before it asks
+PROBES = 10  # that are not answered before it tries the ordinary way
 
 Take = Callable[[str, bytes, list[bytes]], None]  # (host, head, parts of the message)
 
@@ -79,13 +80,19 @@ class _Lane:
         address: of its wire; "" when it has none.
         known: whether it has said so.
         proven: whether anything has come over the wire.
+        probes: asked in a row, with no answer.
+        ordinary: it is done without wires, for good.
     """
 
-    __slots__ = ("address", "asked", "incoming", "known", "outgoing", "proven", "pumping")
+    __slots__ = (
+        "address", "asked", "incoming", "known", "ordinary", "outgoing", "probes", "proven",
+        "pumping",
+    )  # fmt: skip
 
     def __init__(self, session: int) -> None:
         self.address = ""
-        self.asked = self.known = self.proven = self.pumping = False
+        self.asked = self.known = self.ordinary = self.proven = self.pumping = False
+        self.probes = 0
         self.outgoing = Outgoing(session)
         self.incoming = Incoming(BACKLOG + MAX_PAYLOAD)
 
@@ -167,6 +174,10 @@ class Lanes:
         for host, lane in list(self._lanes.items()):
             probe = lane.outgoing.probe()
             if probe is not None:
+                lane.probes += 1
+                if lane.probes > PROBES and lane.address:
+                    self._do_without_wire(host, lane)
+                    self._restart(host, lane)
                 self._say(host, lane, _encode(probe))
             if probe is not None or (lane.asked and not lane.known):
                 # It may have forgotten this host, or not have heard of it: the word was lost.
@@ -208,9 +219,7 @@ class Lanes:
         found = [LaneState("", False, 0, *self._gone)] if any(self._gone) else []
         for host, lane in sorted(self._lanes.items()):
             out, separate = lane.outgoing, bool(lane.address and self._wire is not None)
-            found.append(
-                LaneState(host, separate, out.backlog, out.sent, out.dropped, out.lost)
-            )
+            found.append(LaneState(host, separate, out.backlog, out.sent, out.dropped, out.lost))
         return found
 
     # Finding each other
@@ -248,8 +257,8 @@ class Lanes:
 
     def _met(self, host: str, lane: _Lane, address: str) -> None:
         lane.known = True
-        lane.address = address
-        if address:
+        if address and not lane.ordinary:
+            lane.address = address
             self._at[address] = host
         self._pump(host, lane)
 
@@ -278,11 +287,14 @@ class Lanes:
         if lane.proven:
             lane.proven = False
         else:  # it cannot be reached so
-            del self._at[address]
-            lane.address = ""
-            text = f"no connection of its own for bulk to {host}: it goes the ordinary way"
-            self.kernel.driver.report(Notice("warning", text))
+            self._do_without_wire(host, lane)
         self._restart(host, lane)
+
+    def _do_without_wire(self, host: str, lane: _Lane) -> None:
+        self._at.pop(lane.address, None)
+        lane.address, lane.probes, lane.ordinary = "", 0, True
+        text = f"no connection of its own for bulk to {host}: it goes the ordinary way"
+        self.kernel.driver.report(Notice("warning", text))
 
     def _is_present(self, lane: _Lane, payload: bytes) -> bool:
         """Whether the loss of *payload* says something about the present session."""
@@ -314,10 +326,13 @@ class Lanes:
     def _on_operation(self, host: str, data: bytes) -> None:
         lane = self._lanes.get(host)
         if lane is not None:
+            if lane.address:  # the other side does without
+                self._do_without_wire(host, lane)
             self._received(host, lane, data)
 
     def _received(self, host: str, lane: _Lane, data: bytes) -> None:
         """Take what came: a chunk, or the word of the other side."""
+        lane.probes = 0
         try:
             word = _decode(data)
         except CodecError as error:
@@ -408,5 +423,3 @@ def lanes_of(kernel: Kernel) -> Lanes:
     """Return the lanes of a kernel."""
     found: Lanes = kernel.tables[TABLE]
     return found
-
-

@@ -88,9 +88,7 @@ class Route:
 
     __slots__ = ("hosts", "plain", "special", "volume")
 
-    def __init__(
-        self, local: dict[Process, How], hosts: list[str], volume: Volume | None
-    ) -> None:
+    def __init__(self, local: dict[Process, How], hosts: list[str], volume: Volume | None) -> None:
         self.plain = [process for process, how in local.items() if _is_plain(how)]
         self.special = [
             (process, None if how is True else how)
