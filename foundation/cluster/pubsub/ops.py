@@ -199,26 +199,31 @@ async def drained(*, below: int = 1024 * 1024, timeout: float | None = None) -> 
         NotInProcess: it was called outside a process.
     """
     kernel = current().kernel
-    lanes: Lanes | None = kernel.tables.get(LANES)
-    if lanes is None:  # a single host
-        return True
     future = kernel.driver.new_future()
-    forget = lanes.when_below(below, lambda: None if future.done() else future.set_result(True))
+
+    def settle(value: bool) -> None:
+        if not future.done():
+            future.set_result(value)
+
+    def go_on() -> None:  # never at once: others get a turn, whatever a loop around this does
+        kernel.driver.call_soon(partial(settle, True))
+
+    lanes: Lanes | None = kernel.tables.get(LANES)
+    forget = None
+    if lanes is None:  # a single host
+        go_on()
+    else:
+        forget = lanes.when_below(below, go_on)
     handle = None
     if timeout is not None:
-        late = partial(_late, future)
-        handle = kernel.driver.call_later(timeout, late)
+        handle = kernel.driver.call_later(timeout, partial(settle, False))
     try:
         return bool(await future)
     finally:
-        forget()
+        if forget is not None:
+            forget()
         if handle is not None:
             handle.cancel()
-
-
-def _late(future: Any) -> None:
-    if not future.done():
-        future.set_result(False)
 
 
 def lanes() -> list[LaneState]:

@@ -242,3 +242,17 @@ def test_a_subscriber_that_is_too_slow_misses_some_and_no_other_does(
 
 def test_nothing_is_sent_where_nobody_subscribes(cluster: ClusterSimulation) -> None:
     assert cluster.run("a", send, 1) == []
+
+
+def test_who_awaits_drained_gives_others_a_turn(cluster: ClusterSimulation) -> None:
+    listener = listen(cluster, "a")
+
+    async def flood() -> int:
+        count = 0
+        while not listener.got:
+            publish("t", b"x", bulk=True)
+            await drained()
+            count += 1
+        return count
+
+    assert cluster.run("a", flood) < 100
