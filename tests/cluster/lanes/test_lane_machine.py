@@ -194,7 +194,9 @@ def test_late_chunks_and_words_of_a_session_that_is_over_change_nothing() -> Non
     pair.arrive()
     for data in late:
         assert pair.incoming.take(Chunk.decode(data)) is None
+    under_way = pair.outgoing.under_way
     pair.outgoing.credited(1, 5)
+    assert pair.outgoing.under_way == under_way
     pair.settle()
     assert [head for head, _ in pair.got] == [b"s 3"]  # both others had left before the cut
 
