@@ -273,18 +273,19 @@ def route(message: Any, *, channel: str | None = None, priority: str | None = No
         from foundation.cluster.pubsub import broadcast, publish
         from foundation.kernel.codec import dumps
 
-        if channel is None:
+        chosen = channel
+        if chosen is None:
             kind = message.get("type") if isinstance(message, dict) else None
             first = message[:1] if isinstance(message, tuple) else None
             measured = kind in ("metric", "measurement") or first == ("telemetry",)
-            channel = "telemetry" if measured else "events"
-            channel = "data" if len(dumps(message)) > 10_240 else channel
-            channel = "control" if priority == "high" else channel
-        if BUILT_IN[channel].is_bulk(priority):
-            publish("foundation:" + channel, message, bulk=True)
+            chosen = "telemetry" if measured else "events"
+            chosen = "data" if len(dumps(message)) > 10_240 else chosen
+            chosen = "control" if priority == "high" else chosen
+        if BUILT_IN[chosen].is_bulk(priority):
+            publish("foundation:" + chosen, message, bulk=True)
         else:
-            broadcast("foundation:" + channel, message)
-        channel
+            broadcast("foundation:" + chosen, message)
+        chosen
 
     When to bypass:
         Where the code that sends knows the channel: ``broadcast`` says it, and encodes once.

@@ -36,8 +36,9 @@ async def declare(name: str, *, priority: str = "normal", bulk: bool | None = No
         NotInProcess: it was called outside a process.
 
     What this does:
-        Has this node's keeper be present under the name of the channel, with what it is like.
-        Each host of each node has a copy, which ``broadcast`` and ``subscribe`` look at.
+        Has this node's keeper, by a ``call`` to ``foundation.channels.keeper``, be present under
+        the name of the channel, with what it is like. Each host of each node has a copy, which
+        ``broadcast`` and ``subscribe`` look at.
 
     Equivalent direct messages::
 
@@ -109,8 +110,9 @@ async def use(
         NotInProcess: it was called outside a process.
 
     What this does:
-        Has this node's keeper be present with the middleware, encoded. Each host of this node has
-        a copy; when this returns, what is broadcast in any of them passes through it.
+        Has this node's keeper, by a ``call`` to ``foundation.channels.keeper``, be present with
+        the middleware, encoded. Each host of this node has a copy; when this returns, what is
+        broadcast in any of them passes through it.
 
     Equivalent direct messages::
 
@@ -120,11 +122,11 @@ async def use(
         from foundation.otp import me
 
         built = made(middleware, config)
-        name = name or name_of(built)
+        label = name or name_of(built)
         said = (100, sides_of(built, sides), dumps(built))
         topic = "foundation:middleware:" + me().host.partition("/")[0]
-        await Tracker.track(topic, name, said, name="foundation")
-        name
+        await Tracker.track(topic, label, said, name="foundation")
+        label
 
     When to bypass:
         For middleware that is to end with the process that installs it, or needs a place of its
