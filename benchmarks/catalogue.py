@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from benchmarks import baselines, cluster, hosts, local
+from benchmarks import baselines, cluster, facades, hosts, local
 from benchmarks.harness import Effort
 from benchmarks.transport import raw
 
@@ -151,6 +151,9 @@ BENCHMARKS: dict[str, Benchmark] = {
     ),
     "pubsub_local": Benchmark(cluster.pubsub_local, least=700_000),
     "pubsub_cluster": Benchmark(cluster.on_cluster(cluster.pubsub_cluster)),
+    "control_p99_under_bulk_ms": Benchmark(
+        cluster.on_cluster(facades.control_p99_under_bulk, 2), unit="ms", limit=50
+    ),
     "membership_bytes": Benchmark(
         cluster.membership_bytes(50),
         unit="bytes/s",

@@ -21,7 +21,11 @@ from foundation.runtime.node import Node
 from foundation.transport.config import is_loopback
 
 # The facades' parts of a node, in the order in which they start; see ``Facades``.
-PACKAGES: tuple[str, ...] = ("foundation.process_manager", "foundation.service_mesh")
+PACKAGES: tuple[str, ...] = (
+    "foundation.channels",
+    "foundation.process_manager",
+    "foundation.service_mesh",
+)
 
 
 ALONE = "(alone)"  # the name of clusters of one; others refuse it, since theirs is another

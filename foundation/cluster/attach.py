@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import copy
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from foundation.cluster.discovery import Advertisement, Discovery, Loopback
@@ -15,6 +16,7 @@ from foundation.cluster.setup import install_agent, install_host
 from foundation.errors import NodeError
 from foundation.kernel.reports import Notice
 from foundation.runtime.agent_wire import AgentWire
+from foundation.runtime.lane_wire import BulkWire
 
 if TYPE_CHECKING:
     from foundation.cluster.config import ClusterConfig
@@ -53,6 +55,7 @@ class Seat:
             self._wire,
             generation=time.time_ns() // 1_000_000,
             me=host.me,
+            open_wire=_wire_of(host),
         )
         self._wire.on_message = self._received
         self._wire.on_lost = self.cluster.lost
@@ -114,8 +117,16 @@ def attach(config: ClusterConfig, host: Host) -> Seat | Follower:
     """Make *host* part of the cluster; see ``ClusterConfig.attach``."""
     if host.config.role == "control":
         return Seat(config, host)
-    cluster = install_host(host.kernel, config, host, host.config.authority)
+    cluster = install_host(
+        host.kernel, config, host, host.config.authority, open_wire=_wire_of(host)
+    )
     return Follower(cluster)
+
+
+def _wire_of(host: Host) -> Callable[[], BulkWire] | None:
+    """Return what makes the connections for bulk, where the transport is ours."""
+    transport = host.transport
+    return None if transport is None else lambda: BulkWire(transport)
 
 
 def new_life() -> int:

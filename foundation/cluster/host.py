@@ -79,6 +79,7 @@ class ClusterHost:
         tables: the copies.
         on_view: told of each new view.
         on_node: told ``(node, up, reason)`` of nodes that have come and gone.
+        on_close: called when the host ends.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class ClusterHost:
         self.tables = Tables()
         self.on_view: list[Callable[[View], None]] = []
         self.on_node: list[Callable[[str, bool, str], None]] = []
+        self.on_close: list[Callable[[], None]] = []
         self._binding = binding
         self._agent = agent
         self._number = 0
@@ -273,3 +275,5 @@ class ClusterHost:
         for _, _, handle in self._waiters.values():
             handle.cancel()
         self._waiters.clear()
+        for close in self.on_close:
+            close()

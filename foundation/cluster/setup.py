@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from foundation.cluster.agent import Agent
 from foundation.cluster.chaos import install_chaos
 from foundation.cluster.describe import install_describe
 from foundation.cluster.host import Binding, ClusterHost, Wire
+from foundation.cluster.lanes import LaneWire, install_lanes
 from foundation.cluster.names import install_names
 from foundation.cluster.pubsub.host import install_pubsub
 from foundation.cluster.registry.host import install_registry
@@ -18,12 +20,20 @@ if TYPE_CHECKING:
     from foundation.kernel.kernel import Kernel
 
 
+OpenWire = Callable[[], LaneWire] | None  # makes what carries bulk, where there is something
+
+
 def install_host(
-    kernel: Kernel, config: ClusterConfig, binding: Binding, agent: str
+    kernel: Kernel,
+    config: ClusterConfig,
+    binding: Binding,
+    agent: str,
+    *,
+    open_wire: OpenWire = None,
 ) -> ClusterHost:
     """Make *kernel*, of a host other than the control host, follow the agent at *agent*."""
     cluster = ClusterHost(kernel, config, binding, agent)
-    _install(cluster)
+    _install(cluster, open_wire)
     return cluster
 
 
@@ -35,14 +45,17 @@ def install_agent(
     *,
     generation: int,
     me: Any = None,
+    open_wire: OpenWire = None,
 ) -> Agent:
     """Make *kernel* the seat of the node's agent; ``agent.start()`` begins."""
     agent = Agent(kernel, config, binding, wire, generation=generation, me=me)
-    _install(agent)
+    _install(agent, open_wire)
     return agent
 
 
-def _install(cluster: ClusterHost) -> None:
+def _install(cluster: ClusterHost, open_wire: OpenWire) -> None:
+    lanes = install_lanes(cluster.kernel, open_wire)
+    cluster.on_close.append(lanes.close)
     install_names(cluster)
     install_registry(cluster)
     install_chaos(cluster)

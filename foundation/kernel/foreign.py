@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from foundation.kernel.association import ACCEPT, ANNOUNCE, FOLLOW, RESTART, Association
@@ -25,12 +26,14 @@ class Foreign:
 
     Attributes:
         muted: nodes that nothing goes to or comes from, on purpose (``cluster/chaos.py``).
+        on_down: told of a host when what crosses to it is settled: it is gone, or a frame was lost.
     """
 
     def __init__(self, kernel: Kernel, remote: Remote) -> None:
         self._kernel = kernel
         self._remote = remote
         self.muted: frozenset[str] = frozenset()
+        self.on_down: list[Callable[[str], None]] = []
         self._associations = 0
         self._early: dict[str, list[bytes]] = {}  # frames of hosts that will be peers
         # Hosts that went down: their incarnation, and their association that is over.
@@ -63,6 +66,8 @@ class Foreign:
             if len(self._severed) >= EARLY_HOSTS:
                 del self._severed[next(iter(self._severed))]
             self._severed[peer.host] = (peer.incarnation, peer.association.over)
+        for told in self.on_down:
+            told(peer.host)
 
     def _next_association(self, ended: int) -> Association:
         self._associations += 1

@@ -208,7 +208,8 @@ class Program:
         tell = self._tell if self._endpoint is not None else _nowhere
         address = self._endpoint.address if self._endpoint is not None else None
         drop = self._endpoint.drop if hasattr(self._endpoint, "drop") else _nowhere
-        self.host = Host(config, loop, tell, address, drop=drop)
+        transport = getattr(self._endpoint, "config", None)
+        self.host = Host(config, loop, tell, address, drop=drop, transport=transport)
         if self._endpoint is not None:
             self._endpoint.on_message = self._received
             self._endpoint.on_lost = self._lost

@@ -123,7 +123,8 @@ class Outside:
         self, system: Any, *, admin: Any = None, port: int = 0, idle_close: float | None = -1.0
     ) -> None:
         if isinstance(system, TransportConfig):
-            self._config, self._admin = system, admin
+            self._config: TransportConfig = system
+            self._admin = admin
         else:
             base = system._systemBase
             if base is None or not isinstance(getattr(base, "config", None), TransportConfig):
@@ -170,6 +171,11 @@ class Outside:
     def address(self) -> Any:
         """The picklable `ActorAddress` others can send to."""
         return self._living().address
+
+    @property
+    def config(self) -> TransportConfig:
+        """The settings it was made with."""
+        return self._config
 
     @property
     def refusals(self) -> int:

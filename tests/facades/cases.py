@@ -7,6 +7,7 @@ from typing import Any
 
 from contract import Case
 
+from foundation import channels
 from foundation import process_manager as pm
 from foundation import service_mesh as mesh
 from foundation.otp import GenServer, receive, spawn
@@ -45,7 +46,17 @@ async def offered() -> None:
     await mesh.register("mine")
 
 
-PACKAGES: list[ModuleType] = [pm, mesh]
+async def listening() -> None:
+    """Subscribe this process to a channel."""
+    await channels.subscribe("events")
+
+
+def stamp(envelope: channels.Envelope, next: channels.Next) -> Any:
+    """Middleware that changes nothing."""
+    return next(envelope)
+
+
+PACKAGES: list[ModuleType] = [channels, pm, mesh]
 
 # Functions that send nothing, or are compared in tests of their own.
 SHOWN_BY_HAND = {
@@ -54,9 +65,26 @@ SHOWN_BY_HAND = {
     "is_service": "pure",
     "via": "a name; test_singleton.py, service_mesh/test_facade.py",
     "breaker_states": "what this host remembers",
+    "channels": "sends nothing; channels/test_contract.py, as all of channels",
+    "current_trace": "sends nothing",
+    "explain_route": "sends nothing",
+    "installed": "sends nothing",
+    "statistics": "sends nothing",
 }
 
 CASES = [
+    Case(channels.broadcast, ("events", {"n": 1}), before=listening),
+    Case(channels.broadcast, ("data", "x" * 20_000)),
+    Case(channels.broadcast, ("control", 1), {"compress": True, "include_local": False}),
+    Case(channels.subscribe, ("events",)),
+    Case(channels.subscribe, ("events",), {"match": str}),
+    Case(channels.unsubscribe, ("events",), before=listening),
+    Case(channels.route, (("telemetry", 1),)),
+    Case(channels.route, ("x" * 20_000,)),
+    Case(channels.declare, ("video",), {"bulk": True}),
+    Case(channels.use, (stamp,), given={"config": {}}),
+    Case(channels.remove, ("no such",)),
+    Case(channels.drained),
     Case(pm.start_singleton, (Worker,), {"name": "s"}),
     Case(pm.start_replicated, (Worker,), {"name": "r"}, view=pids),
     Case(pm.start_partitioned, (Worker,), {"partitions": 3, "name": "p"}, view=pids),

@@ -5,6 +5,9 @@
       broadcast ── ("ps", name, topic, message encoded once, …) ──▶ its processes
                    to hosts with subscribers only
 
+What is more than a message goes as ("psx", name, topic, message, …, what it is); bulk goes over
+lanes (``foundation.cluster.lanes``), with the same fields as its head.
+
 Hosts tell their agent when their interest in a topic begins and ends; the agent's table of
 interests is copied to all hosts, and is where ``remote`` comes from.
 
@@ -18,17 +21,23 @@ Invariants:
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from foundation.cluster.lanes import Payload, lanes_of
+from foundation.cluster.lanes.machine import inflate
+from foundation.cluster.pubsub.mailboxes import Mailboxes
 from foundation.cluster.pubsub.pending import Pending
 from foundation.cluster.pubsub.service import TOPICS
 from foundation.cluster.pubsub.topics import TOPIC, Interests
-from foundation.cluster.pubsub.values import Published
+from foundation.cluster.pubsub.values import DROP, Filter, Published
 from foundation.cluster.slices import GONE
 from foundation.kernel.codec import dumps, loads
-from foundation.kernel.peer import bounded
+from foundation.kernel.peer import MAX_PAYLOAD, bounded
 from foundation.kernel.process import INFO, Process
+from foundation.kernel.reports import Notice
 from foundation.kernel.values import Pid
 
 if TYPE_CHECKING:
@@ -39,6 +48,32 @@ if TYPE_CHECKING:
 MAX_ROUTES = 10_000  # topics whose receivers are remembered
 
 Interest = tuple[int, str]  # kind, and topic or pattern
+How = Any  # False: as it is; True: tagged; else a ``Filter``
+
+
+@dataclass(slots=True)
+class Volume:
+    """How much was said on a topic in one host.
+
+    Attributes:
+        published: messages broadcast by its processes.
+        received: messages that came from other hosts.
+        overrun: bulk messages that a subscriber was too slow for, see ``mailboxes.py``.
+    """
+
+    published: int = 0
+    received: int = 0
+    overrun: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """How to send a message, other than ``broadcast`` does; see ``ops.publish``."""
+
+    bulk: bool = False
+    compress: int | None = None
+    metadata: dict[str, Any] | None = None
+    others: bool = False  # to other nodes only
 
 
 class Route:
@@ -46,16 +81,37 @@ class Route:
 
     Attributes:
         plain: processes of this host that get messages as they are.
-        tagged: those that get ``Published``.
+        special: the others, with how they get them: by what stands between, or None for tagged.
         hosts: other hosts.
+        volume: counts what is said.
     """
 
-    __slots__ = ("hosts", "plain", "tagged")
+    __slots__ = ("hosts", "plain", "special", "volume")
 
-    def __init__(self, local: dict[Process, bool], hosts: list[str]) -> None:
-        self.plain = [process for process, tagged in local.items() if not tagged]
-        self.tagged = [process for process, tagged in local.items() if tagged]
+    def __init__(self, local: dict[Process, How], hosts: list[str], volume: Volume | None) -> None:
+        self.plain = [process for process, how in local.items() if _is_plain(how)]
+        self.special = [
+            (process, None if how is True else how)
+            for process, how in local.items()
+            if not _is_plain(how)
+        ]
         self.hosts = hosts
+        self.volume = volume or Volume()
+
+    def without(self, left_out: list[Process]) -> Route:
+        """Return this route without some processes."""
+        route = Route({}, self.hosts, self.volume)
+        route.plain = [each for each in self.plain if each not in left_out]
+        route.special = [(each, how) for each, how in self.special if each not in left_out]
+        return route
+
+    def processes(self) -> list[Process]:
+        """Return the processes of this host."""
+        return [*self.plain, *(process for process, _ in self.special)]
+
+
+def _is_plain(how: How) -> bool:
+    return how is False or (how is not True and getattr(how, "idle", False))
 
 
 class Exchange:
@@ -65,7 +121,9 @@ class Exchange:
         self.kernel = kernel
         self.name = name
         self.node = cluster.node
-        self.local: Interests[Process, bool] = Interests()
+        self.mailboxes = Mailboxes(kernel)
+        self.local: Interests[Process, How] = Interests()
+        self.volumes: dict[str, Volume] = {}  # of the topics that are counted
         self.remote: Interests[str, None] = Interests()
         self._cluster = cluster
         self._joins: dict[Interest, Pending] = {}
@@ -100,14 +158,27 @@ class Exchange:
             if len(self._routes) >= MAX_ROUTES:
                 self._routes.clear()
             hosts = list(self.remote.match(topic))
-            route = self._routes[topic] = Route(self.local.match(topic), hosts)
+            local = self.local.match(topic)
+            route = self._routes[topic] = Route(local, hosts, self.volumes.get(topic))
         return route
+
+    def count(self, topic: str) -> Volume:
+        """Count what is said on *topic* from now on; return the counters."""
+        volume = self.volumes.get(topic)
+        if volume is None:
+            volume = self.volumes[topic] = Volume()
+            self._routes.pop(topic, None)
+        return volume
+
+    def refresh(self) -> None:
+        """What stands between topics and subscribers has become idle, or is no longer."""
+        self._routes.clear()
 
     # Subscribers of this host
 
-    def join(self, interest: Interest, process: Process, tagged: bool) -> Pending:
+    def join(self, interest: Interest, process: Process, how: How) -> Pending:
         """Let *process* have what is said; awaited: on any host (X4)."""
-        self.local.add(*interest, process, tagged)
+        self.local.add(*interest, process, how)
         self._changed(*interest)
         pending = self._joins.get(interest)
         if pending is None:
@@ -152,8 +223,9 @@ class Exchange:
             Unsendable: it cannot be copied; nobody has got it.
         """
         route = self._routes.get(topic) or self.route(topic)
+        route.volume.published += 1
         here = node is None or node == self.node
-        local = here and (route.plain or route.tagged)
+        local = here and (route.plain or route.special)
         copy = self.kernel.isolate(message) if local else None
         if route.hosts:
             hosts: Iterable[str] = route.hosts
@@ -167,6 +239,52 @@ class Exchange:
         if not sent:
             self.kernel.isolate(message)  # what cannot be sent is refused also when nobody is there
         return 0
+
+    def publish_so(self, topic: str, message: Any, publisher: Pid, sending: Sending) -> int:
+        """Like ``publish``, to all, or to all other nodes, in the way *sending* says."""
+        route = self.route(topic)
+        route.volume.published += 1
+        metadata = sending.metadata
+        local = not sending.others and (route.plain or route.special)
+        copy = self.kernel.isolate(message)
+        hosts = route.hosts
+        if sending.others:
+            hosts = [host for host in hosts if host.partition("/")[0] != self.node]
+        if hosts:
+            payload = bounded(dumps(message))
+            if sending.bulk:
+                self._send_bulk(hosts, topic, payload, publisher, sending)
+            else:
+                self._send_more(hosts, topic, payload, publisher, sending)
+        if not local:
+            return 0
+        return self._deliver(route, topic, message, copy, publisher, None, metadata)
+
+    def _send_more(
+        self, hosts: list[str], topic: str, payload: bytes, publisher: Pid, sending: Sending
+    ) -> None:
+        deflated = False
+        if sending.compress is not None and len(payload) > sending.compress:
+            small = zlib.compress(payload, 1)
+            deflated = len(small) < len(payload)
+            payload = small if deflated else payload
+        operation: tuple[Any, ...] = ("ps", self.name, topic, payload, publisher.serial, None)
+        if deflated or sending.metadata is not None:
+            more = [deflated, None if sending.metadata is None else dumps(sending.metadata)]
+            operation = ("psx", self.name, topic, payload, publisher.serial, more)
+        for host in hosts:
+            self.kernel.remote.op(host, operation)
+
+    def _send_bulk(
+        self, hosts: list[str], topic: str, payload: bytes, publisher: Pid, sending: Sending
+    ) -> None:
+        deflate = sending.compress is not None and len(payload) > sending.compress
+        shared = Payload(payload, deflate)
+        metadata = None if sending.metadata is None else dumps(sending.metadata)
+        head = dumps([self.name, topic, publisher.serial, metadata])
+        lanes = lanes_of(self.kernel)
+        for host in hosts:
+            lanes.send(host, (self.name, topic), head, shared)
 
     def _send(
         self, hosts: Iterable[str], topic: str, message: Any, publisher: Pid, skip: Pid | None
@@ -184,16 +302,51 @@ class Exchange:
     def receive(self, topic: str, payload: bytes, publisher: Pid, skip: Pid | None) -> None:
         """Deliver what *publisher*, in another host, has broadcast."""
         route = self._routes.get(topic) or self.route(topic)
-        if route.plain or route.tagged:
+        route.volume.received += 1
+        if route.plain or route.special:
             message: Any = loads(payload)
             copy = self.kernel.isolate(message)
             self._deliver(route, topic, message, copy, publisher, skip)
 
+    def receive_more(self, topic: str, payload: bytes, publisher: Pid, more: list[Any]) -> None:
+        """Like ``receive``, for what was sent by ``_send_more``."""
+        deflated, metadata = more
+        route = self.route(topic)
+        route.volume.received += 1
+        if route.plain or route.special:
+            message: Any = loads(inflate(payload, MAX_PAYLOAD) if deflated else payload)
+            copy = self.kernel.isolate(message)
+            said: Any = None if metadata is None else loads(metadata)
+            self._deliver(route, topic, message, copy, publisher, None, said)
+
+    def receive_bulk(
+        self, topic: str, parts: list[bytes], publisher: Pid, metadata: bytes | None
+    ) -> None:
+        """Like ``receive``, for what came over a lane; not for those who are too slow for it."""
+        whole = self.route(topic)
+        whole.volume.received += 1
+        size = sum(map(len, parts))
+        route, left_out = self.mailboxes.those_with_room(whole, size)
+        whole.volume.overrun += left_out
+        if route.plain or route.special:
+            message: Any = loads(parts[0] if len(parts) == 1 else b"".join(parts))
+            copy = self.kernel.isolate(message)
+            said: Any = None if metadata is None else loads(metadata)
+            self._deliver(route, topic, message, copy, publisher, None, said, size)
+
     def _deliver(
-        self, route: Route, topic: str, message: Any, copy: Any, publisher: Pid, skip: Pid | None
+        self,
+        route: Route,
+        topic: str,
+        message: Any,
+        copy: Any,
+        publisher: Pid,
+        skip: Pid | None,
+        metadata: dict[str, Any] | None = None,
+        size: int = 0,
     ) -> int:
         """Give *message* to the processes of *route*; *copy* is its first isolated copy."""
-        if copy is message and skip is None and not route.tagged:
+        if copy is message and skip is None and not route.special and not size:
             ready, item = self.kernel.ready, (INFO, message)
             for process in route.plain:
                 process.mailbox.append(item)
@@ -204,13 +357,33 @@ class Exchange:
             return len(route.plain)
         isolate = self.kernel.isolate
         count = 0
-        for tagged, processes in ((False, route.plain), (True, route.tagged)):
-            for process in processes:
-                if process.pid == skip:
+        for process, how in [*((each, _AS_IT_IS) for each in route.plain), *route.special]:
+            if process.pid == skip:
+                continue
+            given = copy
+            if how is not _AS_IT_IS:
+                given = self._given(how, Published(topic, copy, publisher, isolate(metadata)))
+                if given is DROP:
                     continue
-                count += 1
-                wrapped = Published(topic, copy, publisher) if tagged else copy
-                self.kernel.deliver(process.pid, wrapped)
-                if copy is not message:
-                    copy = isolate(message)
+            count += 1
+            if size:
+                self.mailboxes.put(process, given, size)
+            else:
+                self.kernel.deliver(process.pid, given)
+            if copy is not message:
+                copy = isolate(message)
         return count
+
+    def _given(self, how: Filter | None, published: Published) -> Any:
+        """Return what a subscriber that is not plain gets."""
+        if how is None:
+            return published
+        try:
+            return how(published)
+        except Exception as error:  # the other subscribers are no worse for it
+            text = f"what stands between {published.topic!r} and a subscriber failed: {error!r}"
+            self.kernel.driver.report(Notice("error", text))
+            return DROP
+
+
+_AS_IT_IS: Any = object()

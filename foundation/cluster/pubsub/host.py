@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from foundation.cluster.agent import Agent
 from foundation.cluster.host import ClusterHost
+from foundation.cluster.lanes import lanes_of
 from foundation.cluster.pubsub.exchange import Exchange, Interest
 from foundation.cluster.pubsub.presences import Presences
 from foundation.cluster.pubsub.service import Alone, serve
 from foundation.errors import NotInCluster
+from foundation.kernel.codec import loads
 from foundation.kernel.process import Process
 from foundation.kernel.values import Pid
 
@@ -31,6 +33,7 @@ class PubSubHost:
         self._dead: dict[Pid, None] = {}  # the latest deaths in other hosts
         kernel.tables[TABLE] = self
         kernel.remote.handlers["ps"] = self._on_message
+        kernel.remote.handlers["psx"] = self._on_more
         kernel.remote.handlers["ps_again"] = lambda host: self._again()
         kernel.remote.on_gone.append(self._died_elsewhere)
 
@@ -95,6 +98,23 @@ class PubSubHost:
             publisher = Pid(host, self.kernel.remote.peers[host].incarnation, serial)
             exchange.receive(topic, payload, publisher, skip)
 
+    def _on_more(
+        self, host: str, name: str, topic: str, payload: bytes, serial: int, more: list[Any]
+    ) -> None:
+        exchange = self._exchanges.get(name)
+        if exchange is not None:
+            publisher = Pid(host, self.kernel.remote.peers[host].incarnation, serial)
+            exchange.receive_more(topic, payload, publisher, more)
+
+    def on_bulk(self, host: str, head: bytes, parts: list[bytes]) -> None:
+        """A message has come over a lane."""
+        fields: Any = loads(head)
+        name, topic, serial, metadata = fields
+        exchange = self._exchanges.get(name)
+        if exchange is not None:
+            publisher = Pid(host, self.kernel.remote.peers[host].incarnation, serial)
+            exchange.receive_bulk(topic, parts, publisher, metadata)
+
     def _again(self) -> None:
         for exchange in self._exchanges.values():
             exchange.again()
@@ -112,7 +132,8 @@ class PubSubHost:
 
 def install_pubsub(cluster: ClusterHost) -> None:
     """Make topics and presences work in the host of *cluster*."""
-    PubSubHost(cluster.kernel, cluster)
+    pubsub = PubSubHost(cluster.kernel, cluster)
+    lanes_of(cluster.kernel).take = pubsub.on_bulk
     if isinstance(cluster, Agent):
         serve(cluster)
 

@@ -12,21 +12,35 @@ subscribers. Only hosts with subscribers of a topic are sent what is said on it.
 
 Nobody waits for a subscriber: each has its own mailbox, which is not bounded. One that is too
 slow shows as a growing ``process_info(pid)["mailbox"]``.
+
+What is large and may wait is sent by ``publish(topic, message, bulk=True)``: it goes over lanes
+(``foundation.cluster.lanes``) and never delays what is broadcast. What a host has yet to send is
+bounded, for each receiving host: beyond that a message is dropped for that host, counted
+(``lanes()``), and the log says so once. ``await drained()`` keeps a sender from that.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from foundation.cluster.pubsub.exchange import Exchange, Interest
+from foundation.cluster.lanes.host import TABLE as LANES
+from foundation.cluster.lanes.values import LaneState
+from foundation.cluster.pubsub.exchange import Exchange, Interest, Sending, Volume
 from foundation.cluster.pubsub.host import PubSubHost, pubsub_of
-from foundation.cluster.pubsub.pending import Pending, nothing_to_start
+from foundation.cluster.pubsub.pending import nothing_to_start
+from foundation.cluster.pubsub.subscription import Subscription, end_subscription
 from foundation.cluster.pubsub.topics import PATTERN, TOPIC
-from foundation.errors import NoConnection
+from foundation.cluster.pubsub.values import Filter
+from foundation.errors import NoConnection, NoProc
 from foundation.kernel.ops import current
 from foundation.kernel.process import Process
 from foundation.kernel.values import Pid
 from foundation.otp.child_spec import ChildSpec
+
+if TYPE_CHECKING:
+    from foundation.cluster.lanes import Lanes
 
 NAME = "pubsub"
 
@@ -50,8 +64,10 @@ def subscribe(
     *,
     pattern: str | None = None,
     tagged: bool = False,
+    through: Filter | None = None,
+    pid: Pid | None = None,
     name: str = NAME,
-) -> Pending:
+) -> Subscription:
     """Let this process have what is broadcast on *topic*, or on topics that match *pattern*.
 
     Awaited, it returns when everything that is broadcast afterwards on any node that can be
@@ -68,30 +84,48 @@ def subscribe(
             ``[ab]`` one of these.
         tagged: deliver ``Published(topic, message, publisher)`` rather than the message. Where
             several subscriptions match, that of the topic decides, then the oldest pattern.
+        through: a function of the ``Published`` that returns what to deliver, or ``DROP``. It
+            runs in this host for each message, not in the process; an error in it is logged,
+            and the message dropped.
+        pid: the process that gets the messages, of this host; by default the one that calls.
         name: of the topics.
 
     Raises:
-        TypeError, ValueError: not one of *topic* and *pattern*, or no string.
+        TypeError, ValueError: not one of *topic* and *pattern*, or no string; *tagged* and
+            *through* together.
+        NoProc: *pid* is no process of this host.
         NotInProcess: it was called outside a process.
         NotInCluster: this node has several hosts and no cluster.
     """
     process, host, interest = _subscription(topic, pattern, name)
-    pending = host.exchange(name).join(interest, process, bool(tagged))
+    if through is not None and (tagged or not callable(through)):
+        raise TypeError(f"through must be a function, and tagged False with it; got {through!r}")
+    if pid is not None and pid != process.pid:
+        subscriber = process.kernel.procs.get(pid)
+        if subscriber is None:
+            raise NoProc("noproc", pid, "a subscription of a process of this host")
+        process = subscriber
+    pending = host.exchange(name).join(interest, process, through or bool(tagged))
     host.subscribed(process, name, interest)
-    return pending
+    return Subscription(process.pid, interest, name, pending)
 
 
-def unsubscribe(topic: str | None = None, *, pattern: str | None = None, name: str = NAME) -> bool:
-    """End a subscription of this process; False when there is none.
+def unsubscribe(
+    topic: str | None = None,
+    *,
+    pattern: str | None = None,
+    pid: Pid | None = None,
+    name: str = NAME,
+) -> bool:
+    """End a subscription of this process, or of *pid*; False when there is none.
 
     What is in the mailbox already stays there.
 
     Raises:
         as ``subscribe``.
     """
-    process, host, interest = _subscription(topic, pattern, name)
-    host.subscriptions(process).pop((name, *interest), None)
-    return host.exchange(name).leave(interest, process)
+    process, _, interest = _subscription(topic, pattern, name)
+    return end_subscription(pid or process.pid, interest, name)
 
 
 def broadcast(topic: str, message: Any, *, name: str = NAME) -> int:
@@ -107,6 +141,95 @@ def broadcast(topic: str, message: Any, *, name: str = NAME) -> int:
     """
     process = current()
     return _exchange(process, topic, name).publish(topic, message, process.pid, None, None)
+
+
+def publish(
+    topic: str,
+    message: Any,
+    *,
+    bulk: bool = False,
+    compress: int | None = None,
+    metadata: dict[str, Any] | None = None,
+    others: bool = False,
+    name: str = NAME,
+) -> int:
+    """Like ``broadcast``, in another way. Never waits.
+
+    Args:
+        topic: as ``broadcast``, and *message* too.
+        bulk: it may be large, and may wait for others; see the module docstring. The bulk of one
+            process on one topic arrives in order; what it sends otherwise may overtake it.
+        compress: what is longer than so many bytes, encoded, is compressed (zlib) on its way to
+            other hosts. Subscribers never see that. Bulk is compressed in pieces, between which
+            others get turns; anything else at once: some 10 ms per megabyte.
+        metadata: goes with the message; those who subscribed with *tagged* get it.
+        others: not to the subscribers on this node.
+        name: of the topics.
+
+    Returns:
+        How many processes of this host have got it.
+
+    Raises:
+        TypeError, ValueError: *compress* is no length, or *metadata* no dict.
+        as ``broadcast``.
+    """
+    process = current()
+    if compress is not None and (type(compress) is not int or compress < 0):
+        raise ValueError(f"compress must be None or bytes of 0 or more, got {compress!r}")
+    if metadata is not None and type(metadata) is not dict:
+        raise TypeError(f"metadata must be None or a dict, got {metadata!r}")
+    sending = Sending(bool(bulk), compress, metadata, bool(others))
+    return _exchange(process, topic, name).publish_so(topic, message, process.pid, sending)
+
+
+async def drained(*, below: int = 1024 * 1024, timeout: float | None = None) -> bool:
+    """Wait until less than *below* bytes of bulk wait in this host for any one host.
+
+    Awaited after each bulk message, the sender is as fast as the slowest host, and nothing is
+    dropped. A host that has gone is not waited for.
+
+    Args:
+        below: bytes.
+        timeout: seconds; None waits as long as it takes.
+
+    Returns:
+        False when the time passed first.
+
+    Raises:
+        NotInProcess: it was called outside a process.
+    """
+    kernel = current().kernel
+    future = kernel.driver.new_future()
+
+    def settle(value: bool) -> None:
+        if not future.done():
+            future.set_result(value)
+
+    def go_on() -> None:  # never at once: others get a turn, whatever a loop around this does
+        kernel.driver.call_soon(partial(settle, True))
+
+    lanes: Lanes | None = kernel.tables.get(LANES)
+    forget = None
+    if lanes is None:  # a single host
+        go_on()
+    else:
+        forget = lanes.when_below(below, go_on)
+    handle = None
+    if timeout is not None:
+        handle = kernel.driver.call_later(timeout, partial(settle, False))
+    try:
+        return bool(await future)
+    finally:
+        if forget is not None:
+            forget()
+        if handle is not None:
+            handle.cancel()
+
+
+def lanes() -> list[LaneState]:
+    """Describe the lanes of this host: what waits, what has been dropped."""
+    found: Lanes | None = current().kernel.tables.get(LANES)
+    return [] if found is None else found.states()
 
 
 def broadcast_from(topic: str, message: Any, *, from_: Pid | None = None, name: str = NAME) -> int:
@@ -142,10 +265,15 @@ def direct_broadcast(node: str, topic: str, message: Any, *, name: str = NAME) -
     return exchange.publish(topic, message, process.pid, None, node)
 
 
+def volume(topic: str, *, name: str = NAME) -> Volume:
+    """Return how much was said on *topic* in this host since this was first called for it."""
+    return replace(_exchange(current(), topic, name).count(topic))
+
+
 def subscribers(topic: str, *, name: str = NAME) -> list[Pid]:
     """Return the processes of this host that get what is broadcast on *topic*."""
     route = _exchange(current(), topic, name).route(topic)
-    return [process.pid for process in (*route.plain, *route.tagged)]
+    return [process.pid for process in route.processes()]
 
 
 def topics(*, name: str = NAME) -> list[str]:
@@ -163,7 +291,7 @@ def nodes_interested(topic: str, *, name: str = NAME) -> list[str]:
     exchange = _exchange(current(), topic, name)
     route = exchange.route(topic)
     nodes = dict.fromkeys(host.partition("/")[0] for host in route.hosts)
-    if route.plain or route.tagged:
+    if route.plain or route.special:
         nodes[exchange.node] = None
     return sorted(nodes)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Protocol
 
 from foundation.kernel.codec import register
 from foundation.kernel.values import Pid
@@ -17,11 +18,45 @@ class Published:
         topic: on which it was broadcast.
         message: as it was broadcast.
         publisher: the process that broadcast it.
+        metadata: what ``publish(..., metadata=...)`` sent with it, or None.
     """
 
     topic: str
     message: Any
     publisher: Pid
+    metadata: dict[str, Any] | None = None
+
+
+class Drop:
+    """The type of ``DROP``."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "DROP"
+
+
+DROP: Final = Drop()
+"""Returned by a subscription's ``through``: the subscriber does not get this message."""
+
+
+class Through(Protocol):
+    """What stands between a topic and a subscriber: a function, or an object like this.
+
+    Attributes:
+        idle: that it would return each message as it is, so that it need not be called. When
+            that changes, ``refresh`` must be called.
+    """
+
+    @property
+    def idle(self) -> bool:
+        """See the class."""
+
+    def __call__(self, published: Published) -> Any:
+        """Return what the subscriber gets, or ``DROP``. Must not wait."""
+
+
+Filter = Callable[[Published], Any] | Through
 
 
 @dataclass(frozen=True, slots=True)
