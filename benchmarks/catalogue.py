@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from benchmarks import baselines, cluster, facades, hosts, local
+from benchmarks import baselines, cluster, facade_overhead, facades, hosts, local
 from benchmarks.harness import Effort
 from benchmarks.transport import raw
 
@@ -153,6 +153,9 @@ BENCHMARKS: dict[str, Benchmark] = {
     "pubsub_cluster": Benchmark(cluster.on_cluster(cluster.pubsub_cluster)),
     "control_p99_under_bulk_ms": Benchmark(
         cluster.on_cluster(facades.control_p99_under_bulk, 2), unit="ms", limit=50
+    ),
+    "facade_overhead_percent": Benchmark(
+        cluster.on_cluster(facade_overhead.facade_overhead, 1), unit="%", limit=5
     ),
     "membership_bytes": Benchmark(
         cluster.membership_bytes(50),

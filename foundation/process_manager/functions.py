@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from foundation.cluster.api import cluster_of
+from foundation.cluster.host import TABLE
 from foundation.cluster.supervisor import (
     await_child,
     move_child,
@@ -17,6 +18,7 @@ from foundation.cluster.supervisor import (
 from foundation.cluster.supervisor.api import find_child
 from foundation.facade import note, send_through, watching
 from foundation.kernel.ops import current
+from foundation.kernel.process import CURRENT
 from foundation.kernel.values import Pid
 from foundation.process_manager.values import (
     SUPERVISOR,
@@ -52,7 +54,9 @@ def lookup(name: str) -> Pid | None:
     """
     if watching.count:
         note(whereis_child, SUPERVISOR, name)
-    return find_child(cluster_of(current()), SUPERVISOR, name)  # as ``whereis_child``
+    process = CURRENT.get() or current()
+    cluster = process.kernel.tables.get(TABLE) or cluster_of(process)
+    return find_child(cluster, SUPERVISOR, name)  # as ``whereis_child``
 
 
 async def wait_for(name: str, timeout: float = 10.0) -> Pid:
