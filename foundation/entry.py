@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import secrets
 import socket
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -28,7 +29,7 @@ PACKAGES: tuple[str, ...] = (
 )
 
 
-ALONE = "(alone)"  # the name of clusters of one; others refuse it, since theirs is another
+ALONE = "alone"  # what the names of clusters of one begin with; nobody else has the whole name
 
 
 class Facades(Supervisor):
@@ -152,10 +153,17 @@ def _alone(options: dict[str, Any]) -> ClusterConfig:
     """Return the settings of a cluster of one."""
     system = options.get("actor_system")
     if system is None or (config := transport_of(system)) is None:
-        return ClusterConfig(name=ALONE, strategies=())
+        return ClusterConfig(name=_name_alone(), strategies=())
     return ClusterConfig(
-        name=ALONE, strategies=(), bind=config.bind_host, advertise=config.advertise_host
+        name=_name_alone(),
+        strategies=(),
+        bind=config.bind_host,
+        advertise=config.advertise_host,
     )
+
+
+def _name_alone() -> str:
+    return f"{ALONE}-{secrets.token_hex(8)}"
 
 
 def _may_have_facades(options: dict[str, Any]) -> bool:

@@ -2,8 +2,8 @@
 
 A facade (``process_manager``, ``channels``, ``service_mesh``, ``config``) names a common need and
 sends a few messages to the primitives below it. Nothing is hidden: the docstring of each function
-gives the equivalent direct messages, logger ``foundation`` shows them at level debug, and
-``explain`` collects what was really sent::
+gives the equivalent direct messages, logger ``foundation`` shows them at level debug (but for the
+few functions that are called very often), and ``explain`` collects what was really sent::
 
     with foundation.explain() as plan:
         await start_singleton(Scheduler)
@@ -16,12 +16,14 @@ answers to any process that sends it.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from foundation.errors import Unsendable
 from foundation.kernel.ops import spawn
 from foundation.otp import Call, GenServer, NoReply, reply
 from foundation.runtime.logs import log
@@ -47,8 +49,12 @@ class Step:
     @property
     def path(self) -> str:
         """Where the primitive is found, as ``foundation.cluster.pubsub.broadcast``."""
-        module = self.function.__module__.rpartition(".")[0]
-        return f"{module}.{self.function.__qualname__}"
+        name = self.function.__qualname__
+        inner = self.function.__module__
+        for module in (inner.rpartition(".")[0], "foundation.otp", inner):
+            if getattr(importlib.import_module(module), name, None) is self.function:
+                return f"{module}.{name}"
+        return f"{inner}.{name}"
 
     def __str__(self) -> str:
         parts = [repr(each) for each in self.args]
@@ -61,6 +67,8 @@ class Plan:
     """What facades sent inside ``with explain() as plan``, in order."""
 
     steps: list[Step] = field(default_factory=list)
+    outer: Plan | None = field(default=None, repr=False)
+    closed: bool = field(default=False, repr=False)
 
     def __iter__(self) -> Iterator[Step]:
         return iter(self.steps)
@@ -85,14 +93,15 @@ watching = _Watching()
 def explain() -> Iterator[Plan]:
     """Collect what facades send inside this block, in this process and the tasks it starts.
 
-    What is sent is sent: this is no dry run.
+    What is sent is sent: this is no dry run. A block inside another adds to both.
     """
-    plan = Plan()
+    plan = Plan(outer=_PLAN.get())
     token = _PLAN.set(plan)
     watching.count += 1
     try:
         yield plan
     finally:
+        plan.closed = True  # a task that was begun in the block may outlive it
         watching.count -= 1
         _PLAN.reset(token)
 
@@ -100,8 +109,10 @@ def explain() -> Iterator[Plan]:
 def note(function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
     """Say that a facade calls *function*: for those that look at ``watching.count`` themselves."""
     plan = _PLAN.get()
-    if plan is not None:
-        plan.steps.append(Step(function, args, kwargs))
+    while plan is not None:
+        if not plan.closed:
+            plan.steps.append(Step(function, args, kwargs))
+        plan = plan.outer
 
 
 def send_through(function: Callable[..., R], *args: Any, **kwargs: Any) -> R:
@@ -136,10 +147,16 @@ class FacadeServer(GenServer):
 
     def handle_call(self, request: Any, caller: Any) -> Any:
         """Serve *request*."""
-        if not isinstance(request, Request):
-            return super().handle_call(request, caller)
-        spawn(_perform, request, caller)
-        return NoReply()
+        if isinstance(request, Request):
+            spawn(_perform, request, caller)
+            return NoReply()
+        name = type(self).__name__
+        text = f"{name} answers the messages of its package, got {request!r:.200}"
+        return Failed(TypeError(text))
+
+    def handle_cast(self, request: Any) -> None:
+        """Drop it: no client's mistake may end a server that others use."""
+        log.warning("%s takes no casts, got %.200r", type(self).__name__, request)
 
 
 async def _perform(request: Request[Any], caller: Any) -> None:
@@ -147,4 +164,9 @@ async def _perform(request: Request[Any], caller: Any) -> None:
         answer = await request.perform()
     except Exception as error:
         answer = Failed(error)
-    reply(caller, answer)
+    except (SystemExit, KeyboardInterrupt) as error:  # of the user's code, not of this program
+        answer = Failed(RuntimeError(repr(error)))
+    try:
+        reply(caller, answer)
+    except Unsendable as error:
+        reply(caller, Failed(RuntimeError(f"the answer {answer!r:.200} cannot be sent: {error}")))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from foundation.cluster.api import cluster_of
+from foundation.cluster.api import cluster_of, node
 from foundation.cluster.host import TABLE
 from foundation.cluster.supervisor import (
     await_child,
@@ -26,6 +26,7 @@ from foundation.process_manager.values import (
     Managed,
     ProcessInfo,
     ProcessState,
+    check_name,
     overall,
     state_of,
 )
@@ -54,6 +55,8 @@ def lookup(name: str) -> Pid | None:
     """
     if watching.count:
         note(whereis_child, SUPERVISOR, name)
+    if type(name) is not str or not name:
+        check_name(name)
     process = CURRENT.get() or current()
     cluster = process.kernel.tables.get(TABLE) or cluster_of(process)
     return find_child(cluster, SUPERVISOR, name)  # as ``whereis_child``
@@ -81,6 +84,7 @@ async def wait_for(name: str, timeout: float = 10.0) -> Pid:
     When to bypass:
         To hear of every change rather than the first: ``subscribe_children``.
     """
+    check_name(name)
     return await send_through(await_child, SUPERVISOR, name, timeout=timeout)
 
 
@@ -107,6 +111,9 @@ async def stop(name: str, timeout: float = 10.0) -> None:
     When to bypass:
         To end one process without ending the wish for it: ``exit`` or ``restart_child``.
     """
+    if isinstance(name, tuple):
+        raise TypeError(f"partitions are stopped together, by their name, got {name!r}")
+    check_name(name)
     await send_through(terminate_child, SUPERVISOR, name, timeout=timeout)
 
 
@@ -137,6 +144,7 @@ async def migrate(name: Any, to: str | None, timeout: float = 30.0) -> Pid:
     When to bypass:
         To empty a node: ``drain`` moves all that is on it.
     """
+    check_name(name)
     return await send_through(move_child, SUPERVISOR, name, to, timeout=timeout)
 
 
@@ -175,17 +183,21 @@ def infos(wanted: Any, there: Any, pattern: str | None = None) -> list[ProcessIn
     for child in there:
         made = Instance(child.node, child.pid, state_of(child.status), child.reason)
         by_id.setdefault(child.id, []).append(made)
-    found: dict[Any, ProcessInfo] = {}
+    found: dict[Any, ProcessInfo] = {}  # by name and pattern
     for one in wanted:
         name = one.id if one.group is None else one.group
         kind = "partitioned" if one.group is not None else "singleton"
         kind = "replicated" if one.every_node else kind
-        before, count = (found[name].instances, found[name].count) if name in found else ((), 0)
-        instances = (*before, *by_id.get(one.id, ()))
+        slot, instances = (name, kind), tuple(by_id.get(one.id, ()))
         options = (one.restart, one.on_minority, one.labels)
-        found[name] = ProcessInfo(name, kind, count + 1, instances, *options)
-    infos = [info for info in found.values() if pattern in (None, info.pattern)]
-    return sorted(infos, key=lambda info: str(info.name))
+        if slot in found:
+            before = found[slot]
+            instances = (*before.instances, *instances)
+            found[slot] = ProcessInfo(name, kind, before.count + 1, instances, *options)
+        else:
+            found[slot] = ProcessInfo(name, kind, 1, instances, *options)
+    chosen = [info for info in found.values() if pattern in (None, info.pattern)]
+    return sorted(chosen, key=lambda info: str(info.name))
 
 
 def check_pattern(pattern: Any) -> None:
@@ -200,7 +212,7 @@ def check_pattern(pattern: Any) -> None:
 def state(name: str) -> ProcessState:
     """Return what the singleton *name*, or a part ``(name, number)``, is doing now: a local read.
 
-    Of replicas: the state of the local one, or of another.
+    Of replicas: the state of the local one, or of another. Of partitions: that of the worst part.
 
     Raises: as ``lookup``.
 
@@ -211,12 +223,14 @@ def state(name: str) -> ProcessState:
 
         from foundation.cluster.supervisor import which_children
         from foundation.process_manager import overall
-        overall(which_children("foundation.processes"), name)
+        from foundation.cluster import node
+        overall(which_children("foundation.processes"), name, node())
 
     When to bypass:
         ``foundation.cluster.supervisor.explain`` says in words what a child waits for.
     """
-    return overall(send_through(which_children, SUPERVISOR), name)
+    check_name(name)
+    return overall(send_through(which_children, SUPERVISOR), name, node())
 
 
 def watch(name: str) -> ProcessState:
@@ -234,12 +248,14 @@ def watch(name: str) -> ProcessState:
 
         from foundation.cluster.supervisor import subscribe_children, which_children
         from foundation.process_manager import overall
+        from foundation.cluster import node
         subscribe_children("foundation.processes", name)
-        overall(which_children("foundation.processes"), name)
+        overall(which_children("foundation.processes"), name, node())
 
     When to bypass:
         To be told of all children: ``subscribe_children`` without an id.
     """
+    check_name(name)
     send_through(subscribe_children, SUPERVISOR, name)
     return state(name)
 
@@ -253,4 +269,5 @@ def via(name: Any) -> Managed:
     Args:
         name: as it was started; of a part: ``(name, number)``.
     """
+    check_name(name)
     return Managed(name)

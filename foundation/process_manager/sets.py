@@ -15,7 +15,7 @@ from foundation.cluster.supervisor import (
 from foundation.facade import send_through
 from foundation.kernel.values import Pid
 from foundation.otp.partition_table import partition_index
-from foundation.process_manager.values import SUPERVISOR, Managed
+from foundation.process_manager.values import SUPERVISOR, Managed, is_part
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class ReplicaSet:
     """
 
     name: str
-    labels: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict, hash=False)
 
     def pids(self) -> dict[str, Pid]:
         """Return the running replicas, by node."""
@@ -115,7 +115,8 @@ class PartitionSet:
         """Return the running parts, by number."""
         found = {}
         for child in which_children(SUPERVISOR):
-            if child.status == "running" and child.pid and _part_of(self.name, child.id):
+            mine = is_part(self.name, child.id) and 0 <= child.id[1] < self.partitions
+            if mine and child.status == "running" and child.pid:
                 found[child.id[1]] = child.pid
         return dict(sorted(found.items()))
 
@@ -145,7 +146,3 @@ class PartitionSet:
             ChildNotFound, TimeoutError: as ``process_manager.stop``.
         """
         await send_through(terminate_child, SUPERVISOR, self.name, timeout=timeout)
-
-
-def _part_of(name: str, id: Any) -> bool:
-    return type(id) is tuple and len(id) == 2 and id[0] == name and type(id[1]) is int

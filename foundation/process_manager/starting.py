@@ -16,7 +16,7 @@ from foundation.otp import multi_call
 from foundation.otp.child_spec import ChildSpec, to_spec
 from foundation.process_manager.functions import list_processes
 from foundation.process_manager.sets import PartitionSet, ReplicaSet
-from foundation.process_manager.values import SERVER, SUPERVISOR
+from foundation.process_manager.values import SERVER, SUPERVISOR, ProcessInfo, check_name
 
 
 async def start_singleton(
@@ -62,7 +62,7 @@ async def start_singleton(
         The id is taken, the process started, and the answer given in this order by the node that
         owns the name, so of any number of callers on all nodes one starts it and the others get
         its pid. No registry is written: the supervisor's table is what ``lookup`` reads. A name
-        that partitions have is refused (``wanted_children``, ``which_children``).
+        that replicas or partitions have is refused (``wanted_children``, ``which_children``).
 
     Equivalent direct messages::
 
@@ -84,6 +84,7 @@ async def start_singleton(
     try:
         pid = await send_through(start_child, SUPERVISOR, spec, id=name, **options)
     except AlreadyStarted as error:
+        await _check_free(name, "singleton")
         pid = error.pid
         if pid is None:  # it is in quarantine, or its init ignored the start
             pid = await send_through(await_child, SUPERVISOR, name, timeout=timeout)
@@ -151,7 +152,8 @@ async def start_replicated(
     await _check_free(name, "replicated")
     with contextlib.suppress(AlreadyStarted):
         await send_through(start_child, SUPERVISOR, spec, id=name, every_node=True, **options)
-    found = ReplicaSet(name, dict(labels or {}))
+    there = await _check_free(name, "replicated")
+    found = ReplicaSet(name, dict(labels or {}) if there is None else there.labels)
     await found.complete(timeout)
     return found
 
@@ -207,6 +209,7 @@ async def start_partitioned(
     await _check_free(name, "partitioned", partitions)
     with contextlib.suppress(AlreadyStarted):
         await send_through(start_child, SUPERVISOR, spec, id=name, partitions=partitions, **options)
+    await _check_free(name, "partitioned", partitions)
     found = PartitionSet(name, partitions)
     await found.complete(timeout)
     return found
@@ -243,21 +246,32 @@ def name_of(spec: ChildSpec, name: Any) -> str:
     if name is None:
         target = spec.start[0]
         return f"{target.__module__}.{getattr(target, '__qualname__', 'process')}"
-    if not isinstance(name, str):
+    if isinstance(name, tuple):
         raise TypeError(f"the name of a process must be a str, got {name!r}")
-    if not name:
-        raise ValueError("the name of a process must not be empty")
-    return name
+    check_name(name)
+    return str(name)
 
 
-async def _check_free(name: str, pattern: str, count: int = 1) -> None:
-    """Raise InvalidChildSpec if *name* is that of something else than *count* of *pattern*."""
+async def _check_free(name: str, pattern: str, count: int = 1) -> ProcessInfo | None:
+    """Return what has *name*, which may be only *count* of *pattern*; None when nothing has.
+
+    It is looked at before a start and after it: of callers that start different things under one
+    name at once, those that see each other's get the error, and what runs is to be stopped.
+
+    Raises:
+        InvalidChildSpec: it is the name of something else.
+    """
+    mine = None
     for info in await list_processes():
-        if info.name == name and (info.pattern, info.count) != (pattern, count):
+        if info.name != name:
+            continue
+        if (info.pattern, info.count) != (pattern, count):
             raise InvalidChildSpec(
                 f"{name!r} is the name of a {info.pattern} process ({info.count}) already, and "
                 f"cannot be that of a {pattern} one ({count}): stop it first, or choose another"
             )
+        mine = info
+    return mine
 
 
 async def _seen_everywhere(name: str, pid: Pid, timeout: float) -> None:
@@ -272,8 +286,9 @@ async def _seen_everywhere(name: str, pid: Pid, timeout: float) -> None:
 
     servers = [(SERVER, node) for node in cluster_of(current()).view.names]
     answers, missing = await multi_call(servers, WaitFor(name, timeout), timeout=timeout)
-    late = [server[1] for server, answer in answers if isinstance(answer, Failed)]
-    late += [server[1] for server, _ in missing]
+    late = [node for (_, node), answer in answers if isinstance(answer, Failed)]
+    late += [node for _, node in missing]
+    late = [node for node in late if node in cluster_of(current()).view]
     if late:
         raise TimeoutError(
             f"singleton {name!r} runs as {pid!r}, but nodes {', '.join(sorted(late))} did not see "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,8 @@ class ProcessState(StrEnum):
         ABSENT: no node has it: it was not started, has been stopped, or waits for a node.
         STARTING: its ``init`` runs, or is about to.
         ACTIVE: it serves.
-        MIGRATING: it has ended on one node and is about to go on on another.
+        MIGRATING: it has ended where it was, and is about to go on: on another node, or in another
+            host of its node.
         QUARANTINED: it failed too often, and is tried again later.
         STOPPING: it was told to end.
     """
@@ -64,10 +65,34 @@ def state_of(status: str) -> ProcessState:
     return _STATES[status]
 
 
-def overall(children: Iterable[ChildState], id: Any) -> ProcessState:
-    """Return the state of the child *id*, of which several nodes may have something."""
-    states = [state_of(child.status) for child in children if child.id == id]
-    return min(states, key=_ORDER.index, default=ProcessState.ABSENT)
+def overall(children: Iterable[ChildState], id: Any, here: str = "") -> ProcessState:
+    """Return the state of the child *id*, of which several nodes may have something.
+
+    What the node *here* has of it comes first. Of a name with partitions: that of its worst part.
+    """
+    there = list(children)
+    states = {child.node: state_of(child.status) for child in there if child.id == id}
+    if here in states:
+        return states[here]
+    parts = [state_of(child.status) for child in there if is_part(id, child.id)]
+    if parts and not states:
+        return max(parts, key=_ORDER.index)
+    return min(states.values(), key=_ORDER.index, default=ProcessState.ABSENT)
+
+
+def is_part(name: Any, id: Any) -> bool:
+    """Whether *id* is that of a part of the partitions *name*."""
+    return type(id) is tuple and len(id) == 2 and id[0] == name and type(id[1]) is int
+
+
+def check_name(name: Any) -> None:
+    """Raise TypeError or ValueError unless *name* is that of a process, or ``(name, number)``."""
+    if type(name) is tuple and len(name) == 2 and type(name[1]) is int:
+        name = name[0]
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a process must be a str, got {name!r}")
+    if not name:
+        raise ValueError("the name of a process must not be empty")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +132,7 @@ class ProcessInfo:
     instances: tuple[Instance, ...]
     restart: str
     on_minority: str
-    labels: dict[str, str]
+    labels: dict[str, str] = field(hash=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import inspect
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from foundation.errors import CallExit, CallTimeout, NodeError, NoProc
 from foundation.kernel.kernel import Kernel
@@ -130,8 +131,14 @@ class AsyncNode:
             return not (isinstance(error.reason, str) and error.reason in dead)
         return True
 
-    async def run(self, function: Callable[..., Awaitable[T]], *args: Any) -> T:
-        """Run ``await function(*args)`` in a process of this program and return its result.
+    @overload
+    async def run(self, function: Callable[..., Awaitable[T]], *args: Any) -> T: ...
+
+    @overload
+    async def run(self, function: Callable[..., T], *args: Any) -> T: ...
+
+    async def run(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Run *function*, which may be ``async``, in a process of this program; return its result.
 
         Everything of ``foundation.otp`` may be used in it: start, link, monitor, receive.
 
@@ -148,7 +155,7 @@ class AsyncNode:
 
         process.add_exit_hook(hook)
         try:
-            return await future  # type: ignore[no-any-return]
+            return await future
         finally:
             kernel.signals.signal(kernel.outside, process.pid, "kill")
 
@@ -191,10 +198,12 @@ class AsyncNode:
 
 
 async def _run_and_tell(
-    function: Callable[..., Awaitable[Any]], args: tuple[Any, ...], future: Any
+    function: Callable[..., Any], args: tuple[Any, ...], future: Any
 ) -> None:
     try:
-        result = await function(*args)
+        result = function(*args)
+        if inspect.isawaitable(result):
+            result = await result
     except Exception as error:
         if not future.done():
             future.set_exception(error)
@@ -338,8 +347,14 @@ class Node:
         """Wait until a living server holds *name*; return its pid. As ``AsyncNode.wait_for``."""
         return self.submit(self._inner.wait_for(name, timeout=timeout))
 
-    def run(self, function: Callable[..., Awaitable[T]], *args: Any) -> T:
-        """Run ``await function(*args)`` in a process of this program; see ``AsyncNode.run``."""
+    @overload
+    def run(self, function: Callable[..., Awaitable[T]], *args: Any) -> T: ...
+
+    @overload
+    def run(self, function: Callable[..., T], *args: Any) -> T: ...
+
+    def run(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Run *function* in a process of this program; see ``AsyncNode.run``."""
         return self.submit(self._inner.run(function, *args))
 
     def stop(

@@ -7,6 +7,7 @@ which the replicas are compared: replicas that agree with each other may all be 
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from typing import Any
 
@@ -16,6 +17,7 @@ from foundation.cluster.registry import DistributedRegistry, NameConflict, looku
 from foundation.cluster.supervisor import (
     DistributedSupervisor,
     child,
+    move_child,
     start_child,
     terminate_child,
     which_children,
@@ -90,7 +92,9 @@ class World:
     def start_clients(self) -> None:
         """Start some of each kind, on every node; they end by themselves."""
         for node in self.cluster.live():
-            for kind in (self.claimer, self.claimer, self.subscriber, self.publisher):
+            for kind in (
+                self.claimer, self.claimer, self.subscriber, self.publisher, self.mover
+            ):  # fmt: skip
                 self.clients.append(self.cluster.spawn(node.name, kind))
             self.clients.append(self.cluster.spawn(node.name, self.starter))
 
@@ -147,6 +151,15 @@ class World:
             except (FoundationError, TimeoutError):
                 return
             self.wanted[name] = False
+
+    async def mover(self) -> None:
+        """Have a declared child moved to and fro, without waiting for each move to end."""
+        draw = self.cluster.random
+        id = f"{draw.choice(('stop', 'keep'))}{draw.randrange(4)}"
+        for _ in range(4):
+            with contextlib.suppress(FoundationError, TimeoutError):
+                to = draw.choice([*self.cluster.nodes, None])
+                await move_child("jobs", id, to, timeout=draw.choice((0.01, 0.1, 3.0)))
 
     # What holds at any time
 

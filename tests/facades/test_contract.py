@@ -67,7 +67,7 @@ def test_a_plan_collects_steps_of_its_block_only_and_prints_them_as_calls() -> N
             return str(outer), str(inner), next(iter(inner)).path
 
         assert cluster.run("a", body) == (
-            "broadcast('t', 1)",
+            "broadcast('t', 1)\nbroadcast('t', 2, name='other')",
             "broadcast('t', 2, name='other')",
             "foundation.cluster.pubsub.broadcast",
         )

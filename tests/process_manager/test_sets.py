@@ -135,3 +135,40 @@ def test_a_wrong_number_of_parts_is_refused_at_once(partitions: Any) -> None:
         with pytest.raises(InvalidChildSpec, match="partitions must be 1 or more"):
             cluster.run("a", lambda: start_partitioned(Part, partitions=partitions))
         assert cluster.run("a", list_processes) == []
+
+
+def test_one_name_started_in_three_patterns_at_once_is_an_error_for_someone() -> None:
+    for seed in range(4):
+        with facades(seed) as cluster:
+            cluster.form()
+            bodies = [
+                cluster.spawn("a", lambda: start_singleton(Worker, name="x")),
+                cluster.spawn("b", lambda: start_partitioned(Part, partitions=3, name="x")),
+                cluster.spawn("c", lambda: start_replicated(Worker, name="x")),
+            ]
+            cluster.advance(5)
+            failed = 0
+            for body in bodies:
+                try:
+                    body.result()
+                except InvalidChildSpec:
+                    failed += 1
+            assert failed >= 1
+
+
+def test_replicas_of_a_singleton_s_name_and_the_other_way_round_are_refused() -> None:
+    with facades(9, nodes=2) as cluster:
+        cluster.form()
+        cluster.run("a", lambda: start_replicated(Worker, name="x"))
+        with pytest.raises(InvalidChildSpec, match="a replicated process"):
+            cluster.run("b", lambda: start_singleton(Worker, name="x"))
+
+
+def test_who_starts_labelled_replicas_again_without_the_labels_gets_them() -> None:
+    configs = {name: ClusterConfig(strategies=(), labels={"zone": name}) for name in "ab"}
+    with facades(10, configs=configs, nodes=2) as cluster:
+        cluster.form()
+        cluster.run("a", lambda: start_replicated(Worker, name="r", labels={"zone": "a"}))
+        again = cluster.run("b", lambda: start_replicated(Worker, name="r"))
+        assert sorted(pids(cluster, "b", again)) == ["a"]
+        assert hash(again) is not None

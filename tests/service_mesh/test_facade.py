@@ -174,11 +174,11 @@ def test_a_plan_shows_what_was_sent() -> None:
         plans = c.run("a", body, serve(c, "a"))
         registry = "foundation.cluster.registry"
         assert plans == [
-            [f"{registry}.register", "foundation.service_mesh.keep"],
+            [f"{registry}.register", "foundation.service_mesh.keeper.keep"],
             [f"{registry}.lookup", "lookup"],
             [f"{registry}.select", "select"],
-            ["foundation.kernel.call", "call"],
-            ["foundation.kernel.cast", "cast"],
+            ["foundation.otp.call", "call"],
+            ["foundation.otp.cast", "cast"],
             [f"{registry}.unregister", "unregister"],
         ]
 

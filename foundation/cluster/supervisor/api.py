@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -22,6 +23,7 @@ from foundation.cluster.supervisor.settings import check_known, service_key, set
 from foundation.cluster.values import labels_of
 from foundation.errors import (
     AlreadyStarted,
+    CallExit,
     CannotMove,
     ChildNotFound,
     InvalidChildSpec,
@@ -100,7 +102,15 @@ async def start_child(
     if partitions is None:
         return await _start(supervisor, *found[0], timeout)
     starts = (_start(supervisor, key, record, timeout) for key, record in found)
-    return list(await asyncio.gather(*starts))
+    outcomes = await asyncio.gather(*starts, return_exceptions=True)
+    failures = [each for each in outcomes if isinstance(each, BaseException)]
+    if not failures:
+        return list(outcomes)
+    for (key, _), outcome in zip(found, outcomes, strict=True):
+        if not isinstance(outcome, BaseException):  # all parts, or none
+            with contextlib.suppress(ChildNotFound, TimeoutError, CallExit):
+                await terminate_child(supervisor, id_of(key), timeout=timeout)
+    raise failures[0]
 
 
 async def _start(supervisor: str, key: bytes, record: Record, timeout: float) -> Any:

@@ -81,14 +81,23 @@ class Coordinator:
         return self._candidates
 
     def owner(self, key: bytes, record: Record) -> str | None:
-        """Return the node that is to run the child; for ``every_node``: this one, or None."""
+        """Return the node that is to start the child; for ``every_node``: this one, or None."""
         if key not in self._owners:
             if record.every_node:
                 here = self._agent.node in self.candidates.eligible(record.labels)
                 self._owners[key] = self._agent.node if here else None
             else:
-                self._owners[key] = self.candidates.owner(key, record.labels, record.prefers)
+                self._owners[key] = self.candidates.owner(key, record.labels)
         return self._owners[key]
+
+    def prefers(self, record: Record) -> str:
+        """Return the node that the child was moved to, if that may run it; or ``""``."""
+        wanted = record.prefers
+        return wanted if wanted and wanted in self.candidates.eligible(record.labels) else ""
+
+    def place(self, key: bytes, record: Record) -> str | None:
+        """Return the node where the child belongs."""
+        return self.prefers(record) or self.owner(key, record)
 
     # What has changed
 
@@ -168,9 +177,9 @@ class Coordinator:
         me = self._agent.node
         entry = entries.get(me)
         if entry is None:
-            return self.owner(key, record) != me
+            return self.place(key, record) != me
         running = entry.status in SETTLED and entry.version == record.instance
-        return running and self.owner(key, record) == me
+        return running and self.place(key, record) == me
 
     def case(self, key: bytes, settled: bool, minority: bool) -> Case:
         """Return all that the decision about *key* depends on."""
@@ -195,6 +204,8 @@ class Coordinator:
             minority=minority,
             moves_left=self._moves_left(),
             home_gone=wanted is not None and self._service.home_gone(wanted.home),
+            prefers="" if wanted is None else self.prefers(wanted),
+            offered=local is not None and local.offered,
         )
 
     def _moves_left(self) -> int:

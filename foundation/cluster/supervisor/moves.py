@@ -1,7 +1,11 @@
 """Moving a child to a node of the caller's choice.
 
 The record of the child is written anew with the node that it *prefers*; what follows is an
-ordinary move, since the node is its owner from now on (``placement.py``).
+ordinary move. All moves of a child are written by one node at a time, which rendezvous hashing
+chooses, so that of two moves the later one holds, and one that was answered is known to the next.
+
+    caller's agent ── sup_move_at ──▶ the node that writes ── record ──▶ all
+                   ◀── where it runs ──
 """
 
 from __future__ import annotations
@@ -10,19 +14,27 @@ from typing import Any
 
 from foundation.cluster.host import Done
 from foundation.cluster.supervisor.coordinator import Coordinator
+from foundation.cluster.supervisor.placement import explain_none
 from foundation.cluster.supervisor.records import QUARANTINED, RUNNING, Record
 from foundation.cluster.supervisor.service import SupervisorService
 from foundation.cluster.supervisor.settings import unknown
 
-LOOK = 0.05  # seconds between two looks until the members agree
+LOOK = 0.05  # seconds between two looks, until the members agree or a record has come
+LOOKS = 3  # for a record that is not there
+LATE = ("late",)  # nobody waits any more; the question must be answered all the same
+AGAIN = ("again",)  # this node does not write the moves of that child (any more)
 
 
 class Moves:
-    """Serves ``sup_move``."""
+    """Serves ``sup_move`` and ``sup_move_at``."""
 
     def __init__(self, service: SupervisorService) -> None:
         self._service = service
-        service.agent.serves["sup_move"] = self._serve
+        self._agent = service.agent
+        self._agent.serves["sup_move"] = self._serve
+        self._agent.serves["sup_move_at"] = self._serve_at
+
+    # In the caller's agent
 
     def _serve(
         self, origin: str, done: Done, name: str, key: bytes, to: str, timeout: float
@@ -32,86 +44,133 @@ class Moves:
         deadline = service.now() + timeout
 
         def attempt() -> None:
-            coordinator = service.known(name)
-            if coordinator is None:
+            coordinator, left = service.known(name), deadline - service.now()
+            if left <= 0:
+                done(True, LATE)
+            elif coordinator is None:
                 done(False, unknown(name))
-            elif service.settled:
-                self._begin(coordinator, key, to, deadline, done)
-            elif service.now() < deadline:
+            elif not service.settled:
                 service.later(LOOK, attempt)
+            elif (writer := _writer(coordinator, key)) is None:
+                done(True, ("refused", explain_none(coordinator.candidates, (), name)))
+            else:
+                self._agent.ask(writer, "sup_move_at", (name, key, to, left), answered)
+
+        def answered(ok: bool, value: Any) -> None:
+            if (ok and tuple(value) == AGAIN) or (not ok and value == "noconnection"):
+                service.later(LOOK, attempt)
+            else:
+                done(ok, value)
 
         attempt()
 
-    def _begin(
-        self, coordinator: Coordinator, key: bytes, to: str, deadline: float, done: Done
+    # In the agent that writes
+
+    def _serve_at(
+        self, origin: str, done: Done, name: str, key: bytes, to: str, left: float
     ) -> None:
-        record = coordinator.desired.wanted(key)
-        if record is None:
-            done(True, ("unknown",))
-            return
-        refusal = self._refusal(coordinator, record, to)
+        service = self._service
+        deadline = service.now() + left
+
+        def look(looks: int) -> None:
+            coordinator = service.known(name)
+            if coordinator is None or not service.settled:
+                done(True, AGAIN)
+                return
+            record = coordinator.desired.wanted(key)
+            if _writer(coordinator, key) != self._agent.node:
+                done(True, AGAIN)
+            elif record is not None:
+                self._move(coordinator, key, record, to, deadline, done)
+            elif looks > 1:  # it may be under way
+                service.later(LOOK, lambda: look(looks - 1))
+            else:
+                done(True, ("unknown",))
+
+        look(LOOKS)
+
+    def _move(
+        self,
+        coordinator: Coordinator,
+        key: bytes,
+        record: Record,
+        to: str,
+        deadline: float,
+        done: Done,
+    ) -> None:
+        refusal = _refusal(coordinator, record, to)
         if refusal:
             done(True, ("refused", refusal))
             return
-        agent = self._service.agent
-        wanted = record.moved(coordinator.desired.next_version(agent.node), to)
-        target = coordinator.candidates.owner(key, record.labels, to)
-        watch = _Watch(self._service, coordinator, key, wanted, target, deadline, done)
+        wanted = record.moved(coordinator.desired.next_version(self._agent.node), to)
+        watch = _Watch(coordinator, key, wanted, done)
+        self._service.later(max(0.0, deadline - self._service.now()), watch.late)
         self._service.replication.write(coordinator.name, key, wanted, watch.look)
 
-    def _refusal(self, coordinator: Coordinator, record: Record, to: str) -> str:
-        if record.every_node:
-            return "it runs on every node"
-        if record.restart == "temporary":
-            return "temporary children do not move"
-        found = coordinator.candidates
-        if to and to not in found.eligible(record.labels):
-            if to in found.draining:
-                return f"node {to!r} drains"
-            if to not in [member.name for member in found.members]:
-                return f"node {to!r} does not run the distributed supervisor {coordinator.name!r}"
-            wanted = ", ".join(f"{label}={value}" for label, value in record.labels)
-            return f"node {to!r} does not have the labels {wanted}"
+
+def _writer(coordinator: Coordinator, key: bytes) -> str | None:
+    """Return the node that writes the moves of a child; labels are no matter."""
+    return coordinator.candidates.owner(key, ())
+
+
+def _refusal(coordinator: Coordinator, record: Record, to: str) -> str:
+    if record.every_node:
+        return "it runs on every node"
+    if record.restart == "temporary":
+        return "temporary children do not move"
+    found = coordinator.candidates
+    if not to or to in found.eligible(record.labels):
         return ""
+    if to in found.draining:
+        return f"node {to!r} drains"
+    if to not in [member.name for member in found.members]:
+        return f"node {to!r} does not run the distributed supervisor {coordinator.name!r}"
+    wanted = ", ".join(f"{label}={value}" for label, value in record.labels)
+    return f"node {to!r} does not have the labels {wanted}"
 
 
 class _Watch:
     """Waits until the child runs where it was moved to."""
 
     def __init__(
-        self,
-        service: SupervisorService,
-        coordinator: Coordinator,
-        key: bytes,
-        record: Record,
-        target: str | None,
-        deadline: float,
-        done: Done,
+        self, coordinator: Coordinator, key: bytes, record: Record, done: Done
     ) -> None:
-        self._service = service
         self._coordinator = coordinator
         self._key = key
         self._record = record
-        self._target = target
-        self._deadline = deadline
-        self._done = done
+        self._done: Done | None = done
 
     def look(self) -> None:
         """Answer if there is something to answer; else look again after the next change."""
+        if self._done is None:
+            return
         outcome = self._outcome()
         if outcome:
-            self._done(True, outcome)
-        elif self._service.now() < self._deadline:  # later nobody waits any more
+            self._answer(outcome)
+        else:
             self._coordinator.waiters.when_changed(self._key, self.look)
 
+    def late(self) -> None:
+        """The caller does not wait any longer."""
+        self._answer(LATE)
+
+    def _answer(self, outcome: tuple[Any, ...]) -> None:
+        done, self._done = self._done, None
+        if done is not None:
+            done(True, outcome)
+
     def _outcome(self) -> tuple[Any, ...]:
-        record = self._coordinator.desired.wanted(self._key)
+        coordinator, key = self._coordinator, self._key
+        record = coordinator.desired.wanted(key)
         if record is None or record.instance != self._record.instance:
             return ("unknown",)
-        if record.prefers != self._record.prefers:
+        wanted = self._record.prefers
+        if record.prefers != wanted:
             return ("refused", f"it was moved again, to {record.prefers or 'its place'!r}")
-        entries = self._coordinator.observed.get(self._key, {})
-        entry = entries.get(self._target or "")
+        if wanted and not coordinator.prefers(record):
+            return ("refused", f"node {wanted!r} has left, or may not run it any more")
+        entries = coordinator.observed.get(key, {})
+        entry = entries.get(coordinator.place(key, record) or "")
         if entry is None or len(entries) > 1:
             return ()
         if entry.status == RUNNING:

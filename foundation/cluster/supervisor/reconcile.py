@@ -10,6 +10,12 @@ remove it after the process has ended, and in a settled epoch all entries of ear
 arrived (``agent.py``, A2). A move passes the entry on: the new node has one (``holding``) before
 the old one (``moving``) goes. What is left are nodes that do not see each other: see ``survivor``
 for ``on_minority="keep"``, ``lease.py`` for ``"stop"``.
+
+The *owner* is the same for all members of an epoch. The *place* is not: a child that was moved on
+request prefers a node, and members hear of that one after the other. So only the owner starts what
+nobody has, the place merely says where it goes from there; an entry on offer is not started until
+the offer is answered; and a node that is not the owner takes one only when all members have seen
+that it has (``service.py``), so that the owner never finds nobody in between.
 """
 
 from __future__ import annotations
@@ -64,12 +70,14 @@ class Case:
         record: what is wanted, or None.
         mine: this node's entry, or None.
         others: entries of other live nodes.
-        owner: who is to run it, or None; for ``every_node``: *me* or None.
+        owner: who is to start it, or None; for ``every_node``: *me* or None.
         settled: whether the epoch is, and what is wanted has been compared with all members.
         hindered: why a start must wait, or ``""``.
         minority: a child that stops in a minority has to.
         moves_left: how many moves may begin.
         home_gone: whether the life of the node that a temporary child is bound to is over.
+        prefers: the node that it was moved to on request, if that may run it; or ``""``.
+        offered: whether this node's entry is being offered to another.
     """
 
     me: str
@@ -83,6 +91,13 @@ class Case:
     minority: bool = False
     moves_left: int = 1
     home_gone: bool = False
+    prefers: str = ""
+    offered: bool = False
+
+    @property
+    def place(self) -> str | None:
+        """The node where it belongs, or None."""
+        return self.prefers or self.owner
 
 
 OK = Action(NOTHING)
@@ -103,6 +118,8 @@ def decide(case: Case) -> Action:
         return _decide_of_every_node(case, mine)
     if not case.settled:
         return Action(WAIT, "the members do not agree yet")
+    if case.offered:
+        return Action(WAIT, "another node has been asked to take it")
     if mine.status in TOKENS:
         return _decide_token(case, mine)
     if mine.status in SETTLED:
@@ -165,10 +182,10 @@ def _decide_token(case: Case, mine: Entry) -> Action:
     for node, entry in case.others.items():
         if entry.status in ALIVE:
             return Action(DROP, f"it is {entry.status} on {node!r}")
-    if case.owner is None:
+    if case.place is None:
         return Action(WAIT, "no node may run it")
-    if case.owner != case.me:
-        return Action(OFFER, f"{case.owner!r} is its owner", case.owner)
+    if case.place != case.me:
+        return Action(OFFER, _belongs(case), case.place)
     holders = [node for node, entry in case.others.items() if entry.status in TOKENS]
     if mine.status == MOVING and holders:
         return Action(OFFER, f"it was passed on to {holders[0]!r}", holders[0])
@@ -180,11 +197,11 @@ def _decide_token(case: Case, mine: Entry) -> Action:
 def _decide_running(case: Case, mine: Entry, record: Record) -> Action:
     rivals = {n: e for n, e in case.others.items() if e.status in SETTLED}
     if rivals:
-        winner = survivor({**rivals, case.me: mine}, case.owner)
+        winner = survivor({**rivals, case.me: mine}, case.place)
         if winner != case.me:
             return Action(STOP, f"duplicate: the copy on {winner!r} stays")
         return OK
-    if case.owner in (case.me, None):
+    if case.place in (case.me, None):
         return OK
     if record.restart == "temporary":
         return Action(WAIT, "temporary children do not move")
@@ -192,8 +209,12 @@ def _decide_running(case: Case, mine: Entry, record: Record) -> Action:
         node = min(case.others)
         return Action(WAIT, f"it is {case.others[node].status} on {node!r}, too")
     if case.moves_left <= 0:
-        return Action(WAIT, f"it moves to {case.owner!r} when other moves have ended")
-    return Action(MOVE, f"{case.owner!r} is its owner", case.owner or "")
+        return Action(WAIT, f"it moves to {case.place!r} when other moves have ended")
+    return Action(MOVE, _belongs(case), case.place or "")
+
+
+def _belongs(case: Case) -> str:
+    return f"it was moved to {case.prefers!r}" if case.prefers else f"{case.owner!r} is its owner"
 
 
 def _decide_resting(case: Case) -> Action:
@@ -201,8 +222,8 @@ def _decide_resting(case: Case) -> Action:
     for node, entry in case.others.items():
         if entry.status in ALIVE:
             return Action(DROP, f"it is {entry.status} on {node!r}")
-    if case.owner not in (case.me, None):
-        return Action(DROP, f"{case.owner!r} is its owner")
+    if case.place not in (case.me, None):
+        return Action(DROP, _belongs(case))
     return OK
 
 

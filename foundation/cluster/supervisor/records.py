@@ -52,7 +52,7 @@ class Record:
         deleted: it is wanted no longer: a tombstone, without the spec; with the token if it was
             terminated.
         prefers: the node that it was moved to, which runs it whenever it may; or ``""``.
-        born: the version that it was started with, where it was moved since.
+        born: the version that it was started or declared with, where it was moved since.
     """
 
     version: Version

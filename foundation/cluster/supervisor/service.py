@@ -39,6 +39,8 @@ class SupervisorService:
         self.coordinators: dict[str, Coordinator] = {}
         self._held = False
         self._scheduled = False
+        self._declared: dict[str, list[tuple[bytes, Record]]] = {}
+        self._look_at_declared = False
         self._ends: dict[str, Callable[[], None]] = {}
         self._born = self.now()
         self._down: dict[str, float] = {}  # when nodes went silent; 0: they are known to be dead
@@ -96,6 +98,9 @@ class SupervisorService:
             self.agent.kernel.turn(self._look_now)
 
     def _look_now(self) -> None:
+        if self._look_at_declared and self.settled:
+            self._look_at_declared = False
+            self._declare_moved()
         for name, coordinator in list(self.coordinators.items()):
             self._guarded(name, coordinator.look)
         for name in list(self._ends):
@@ -138,6 +143,11 @@ class SupervisorService:
 
     # Supervisors of this node
 
+    @property
+    def _born_as(self) -> Version:
+        """The version of what this node declares: above those of nodes that began before."""
+        return (0, f"{self.agent.swim.generation:016d}")
+
     def adopt(
         self,
         name: str,
@@ -150,14 +160,36 @@ class SupervisorService:
         coordinator.running, coordinator.leaving = True, False
         coordinator.max_moves = max_moves
         self._ends.pop(name, None)
-        life: Version = (0, f"{self.agent.swim.generation:016d}")
         for key, record in declared:
-            mine = replace(record, version=life)
+            mine = replace(record, version=self._born_as)
             known = coordinator.desired.wanted(key)
             if known is None or known.instance != mine.instance:
                 self.replication.write(name, key, mine, lambda: None)
+        self._declared[name] = declared
+        self._look_at_declared = True
         self.agent.put(SERVICES, service_key(name), settings)
         coordinator.all_dirty()
+
+    def _declare_moved(self) -> None:
+        """Declare again what was moved in a declaration of before, now that all records are known.
+
+        The record of a child that was moved holds over any that is only declared. It says in
+        ``born`` which declaration that was, so of several nodes the one that began last holds.
+        """
+        for name, children in self._declared.items():
+            desired = self.desired(name)
+            for key, record in children:
+                known = desired.wanted(key)
+                if known is None or known.born is None or known.token:
+                    continue
+                if known.born < self._born_as and known.instance != record.instance:
+                    news = replace(
+                        record,
+                        version=desired.next_version(self.agent.node),
+                        prefers=known.prefers,
+                        born=self._born_as,
+                    )
+                    self.replication.write(name, key, news, lambda: None)
 
     def release(self, name: str, done: Callable[[], None]) -> None:
         """The supervisor *name* ends on this node: give its children away; *done* when gone.
@@ -166,6 +198,7 @@ class SupervisorService:
         """
         coordinator = self.coordinator(name)
         coordinator.leaving = True
+        self._declared.pop(name, None)
         self._ends[name] = done
         self.agent.delete(SERVICES, service_key(name))
         coordinator.all_dirty()
@@ -203,6 +236,7 @@ class SupervisorService:
     # What happens around
 
     def _all_dirty(self) -> None:
+        self._look_at_declared = True
         for coordinator in self.coordinators.values():
             coordinator.all_dirty()
 
@@ -244,8 +278,15 @@ class SupervisorService:
             coordinator.work.reported(origin, *report)
 
     def _serve_take(self, origin: str, done: Any, name: str, *args: Any) -> None:
-        coordinator = self.known(name)
-        done(True, coordinator is not None and coordinator.take(*args))
+        coordinator, key = self.known(name), args[0]
+        taken = coordinator is not None and coordinator.take(*args)
+        record = None if coordinator is None else coordinator.desired.wanted(key)
+        if not taken or coordinator is None or record is None:
+            done(True, False)
+        elif coordinator.owner(key, record) == self.agent.node:
+            done(True, True)
+        else:  # the owner must have seen it before the other node's entry goes
+            self.agent.barriers.all(lambda: done(True, True))
 
     def _tick(self) -> None:
         now = self.now()

@@ -33,6 +33,7 @@ from foundation.cluster.supervisor.records import (
     table_of,
 )
 from foundation.cluster.supervisor.waiters import Waiters
+from foundation.kernel.codec import dumps
 from foundation.kernel.peer import pack_reason
 from foundation.kernel.values import Pid
 
@@ -182,23 +183,27 @@ class Work:
     # Moving
 
     def offer(self, key: bytes, to: str, refused: Callable[[], None]) -> None:
-        """Pass on what has ended here, with its state."""
-        local = self.locals[key]
+        """Pass on what has ended here, with its state. Until the answer it is not started here."""
+        local, record = self.locals[key], self._desired.get(key)
         if local.offered:
             return
         local.offered = True
-        generation = local.generation
 
         def answered(ok: bool, taken: Any) -> None:
-            if self.locals.get(key) is not local or local.generation != generation:
+            if self.locals.get(key) is not local:
                 return
             local.offered = False
             if ok and taken and local.status in TOKENS:
                 self.remove(key)  # O2
-            elif ok:
+                return
+            if ok:
                 refused()
+            else:
+                self._service.coordinator(self._name).dirty(key)
 
-        args = (self._name, key, generation, local.version, local.state)
+        # It may not have heard yet why the child is to go there.
+        self._agent.tell(to, "sup_put", self._name, key, dumps(record), local.generation)
+        args = (self._name, key, local.generation, local.version, local.state)
         self._agent.ask(to, "sup_take", args, answered)
 
     def take(self, key: bytes, record: Record, generation: int, state: bytes | None) -> None:

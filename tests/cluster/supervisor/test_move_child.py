@@ -11,6 +11,7 @@ from foundation.cluster.supervisor import (
     move_child,
     plan,
     terminate_child,
+    wanted_children,
     whereis_child,
 )
 from foundation.errors import CannotMove, ChildNotFound, StartError
@@ -143,3 +144,99 @@ def test_a_child_that_fails_at_its_new_node_is_reported() -> None:
         to = "b" if jobs.which("a")["w"].node == "a" else "a"
         with pytest.raises(CannotMove, match="was not moved to"):
             move(jobs, "a", "w", to)
+
+
+@pytest.mark.parametrize("size", [None, 3])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_child_follows_one_move_after_the_other_asked_on_any_node(seed: int, size: Any) -> None:
+    with ClusterSimulation(seed, nodes=3, config=config(expected_size=size)) as cluster:
+        jobs = Jobs(cluster, on_minority="keep" if size is None else "stop")
+        jobs.form()
+        jobs.start("a", Worker.spec(5), id="w")
+        for number in range(40):
+            to = "abc"[number % 3]
+            pid = move(jobs, "abc"[(number * 7) % 3], "w", to)
+            assert pid.host.partition("/")[0] == to
+        assert cluster.run("a", lambda: call(pid, "get")) == 5
+        assert problems(cluster, "jobs") == []
+
+
+@pytest.mark.parametrize("gap", [0.001, 0.003, 0.005])
+@pytest.mark.parametrize("seed", range(4))
+def test_moves_that_overlap_never_make_two_of_it_and_leave_one(seed: int, gap: float) -> None:
+    with ClusterSimulation(seed, nodes=3) as cluster:
+        jobs = Jobs(cluster)
+        jobs.form()
+        jobs.start("a", Worker.spec(), id="w")
+
+        def running() -> int:
+            return sum(
+                isinstance(getattr(process, "server", None), Worker)
+                for node in "abc"
+                for process in cluster.processes(node)
+            )
+
+        for number in range(6):
+            to = "abc"[(number * 2 + seed) % 3]
+            cluster.spawn("abc"[number % 3], lambda to=to: move_child("jobs", "w", to))
+            until = cluster.now + gap
+            while cluster.now < until:
+                cluster.advance(0.0002)
+                assert running() <= 1
+        for _ in range(1000):
+            cluster.advance(0.0002)
+            assert running() <= 1
+        cluster.until(lambda: running() == 1)
+
+
+def test_a_declared_child_that_was_moved_takes_a_new_specification() -> None:
+    with ClusterSimulation(11, nodes=2) as cluster:
+        jobs = Jobs(cluster, children=[Worker.spec(7, id="w")])
+        jobs.form()
+        cluster.until(lambda: where(jobs, "a", "w") is not None)
+        move(jobs, "a", "w", "b")
+        jobs.options = {"children": [Worker.spec(8, id="w")]}
+        for node in ("a", "b"):
+            cluster.crash(node)
+            cluster.until(lambda: len(cluster.live()[0].agent.view) == 1)
+            jobs.restart(node)
+            cluster.until(lambda: jobs.registered() == ["a", "b"] and cluster.agreed())
+        cluster.until(lambda: where(jobs, "a", "w") is not None)
+        assert jobs.whereis("a", "w") is not None
+        assert cluster.run("a", lambda: call(whereis_child("jobs", "w"), "get")) == 8
+
+
+def test_who_waits_for_a_move_to_a_node_that_dies_is_told_soon() -> None:
+    with ClusterSimulation(12, nodes=3) as cluster:
+        jobs = Jobs(cluster)
+        jobs.form()
+        jobs.start("a", Worker.spec(), id="w")
+        home = where(jobs, "a", "w")
+        target, caller = (node for node in "abc" if node != home)
+        moving = cluster.spawn(caller, lambda: move_child("jobs", "w", target, timeout=60))
+        cluster.advance(0.001)
+        cluster.crash(target)
+        cluster.until(lambda: moving.ended, 10)
+        with pytest.raises(CannotMove, match="has left"):
+            moving.result()
+        cluster.until(lambda: where(jobs, caller, "w") is not None)
+
+
+def test_of_parts_that_cannot_all_start_none_is_kept() -> None:
+    with ClusterSimulation(13, nodes=2) as cluster:
+        jobs = Jobs(cluster)
+        jobs.form()
+        with pytest.raises(StartError, match="the third"):
+            jobs.start("a", OneFails, id="p", partitions=4)
+        cluster.advance(0.1)
+        assert jobs.which("a") == {}
+        assert cluster.run("b", lambda: wanted_children("jobs")) == []
+
+
+class OneFails(Plain):
+    """Does not start as part 2."""
+
+    def init(self, partition: int | None = None) -> None:
+        if partition == 2:
+            raise RuntimeError("the third")
+        super().init(partition)
