@@ -15,9 +15,11 @@ def _shake(world: World, step: int) -> None:
     up = sorted(world.nodes)
     act = rng.random()
     if act < 0.6:
-        kind = "write" if rng.random() < 0.6 else "read"
-        value = f"{step}".encode() if kind == "write" else None
-        world.ask(rng.choice(up), kind, rng.choice(PATHS), value, rng.choice((0.3, 1.0, 3.0)))
+        for number in range(rng.choice((1, 1, 6))):
+            kind = "write" if rng.random() < 0.6 else "read"
+            value = f"{step}.{number}".encode() if kind == "write" else None
+            timeout = rng.choice((0.3, 1.0, 3.0))
+            world.ask(rng.choice(up), kind, rng.choice(PATHS), value, timeout)
     elif act < 0.66:
         one, other = rng.sample(world.names, 2)
         world.cut(one, other, both=rng.random() < 0.8)
@@ -32,7 +34,10 @@ def _shake(world: World, step: int) -> None:
     elif act < 0.86:
         name = rng.choice(up)
         if world.may_crash(name):
-            world.crash(name)
+            world.ask(name, "write", PATHS[0], f"{step}.last".encode())
+            world.run(rng.choice((0.0, 0.01, 0.02, 0.04)))
+            if world.may_crash(name):
+                world.crash(name)
     elif act < 0.95:
         down = [name for name in world.names if name not in world.nodes]
         if down:

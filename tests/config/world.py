@@ -68,7 +68,9 @@ class Oracle:
         """Look at the whole history."""
         for path in dict.fromkeys(asked.path for asked in self.asked):
             self._check_path([a for a in self.asked if a.path == path])
-        values = {value for _, value in self.decided.values() if value is not None}
+        decided = [(path, *found) for (path, _), found in self.decided.items()]
+        assert len({op for _, op, _ in decided}) == len(decided), "a write took effect twice"
+        values = {value for _, _, value in decided}
         for asked in self.asked:
             if asked.kind == "write" and asked.outcome and asked.outcome.kind == "refused":
                 assert asked.value not in values, f"{asked} was refused and is there"
@@ -327,9 +329,10 @@ class World:
             for a in acceptors
             if SUCCESSOR in a.registers and a.registers[SUCCESSOR].record.number
         ]
-        left = [node.machine.me for node in self.nodes.values() if node.name != name]
+        left = [node.machine for node in self.nodes.values() if node.name != name]
         return latest > 0 and all(
-            sum(life in c.members for life in left) >= c.majority
+            sum(m.me in c.members and m.acceptor.configuration.number >= latest - 1 for m in left)
+            >= c.majority
             for c in known
             if c.number >= latest - 1 and c.number > 0
         )
