@@ -65,10 +65,13 @@ def _calm(world: World) -> None:
     world.until(world.settled)
 
 
-@pytest.mark.parametrize("size", [3, 4, 5])
-@pytest.mark.parametrize("block", range(10))
+SOAK = [pytest.param(block, marks=pytest.mark.soak) for block in range(10, 300)]
+
+
+@pytest.mark.parametrize("size", [2, 3, 4, 5])
+@pytest.mark.parametrize("block", [*range(10), *SOAK])
 def test_nothing_acknowledged_is_lost_and_no_version_has_two_values(block: int, size: int) -> None:
-    for seed in range(block * 10, block * 10 + 10):
+    for seed in range(block * 4, block * 4 + 4):
         world = _begin(seed, size)
         try:
             for step in range(120):

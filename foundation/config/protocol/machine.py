@@ -279,6 +279,8 @@ class Machine:
         path, ballot = tuple(path), ballot_of(raw)
         if not self._votes(life, about, path):
             return self._tell_successor(life, about)
+        if ballot[1] != self.me:
+            self.rounds.rival(path)
         held = self.acceptor.promise(path, ballot)
         if held is None:
             return self._refuse(life, about, path, number, ballot)

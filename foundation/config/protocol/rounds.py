@@ -45,8 +45,9 @@ WRITE, READ, CARRY, MOVE = "write", "read", "carry", "move"  # kinds of an op
 WAIT, QUERY, PREPARE, ACCEPT = "wait", "query", "prepare", "accept"  # phases
 
 ASK_AGAIN = 0.25  # seconds without an answer until a question is repeated
-FIRST_PAUSE = 0.01  # seconds at most that a proposer leaves the field to a rival; doubled ...
-LAST_PAUSE = 0.64  # ... up to this
+FIRST_PAUSE = 0.05  # seconds at most that a proposer leaves the field to a rival; doubled ...
+LAST_PAUSE = 0.1  # ... up to this
+TURN = 0.1  # seconds that one which was done leaves the field to a rival that it has seen
 FOR_EVER = float("inf")
 
 
@@ -118,6 +119,7 @@ class Rounds:
         self._open: dict[int, Op] = {}  # the first of each queue, by number
         self._number = 0
         self._highest: dict[Path, int] = {}  # ballot numbers that were heard of
+        self._rivals: dict[Path, None] = {}  # where another proposer was seen lately
 
     @property
     def next_wake(self) -> float:
@@ -228,6 +230,11 @@ class Rounds:
         pause = min(LAST_PAUSE, FIRST_PAUSE * 2 ** min(op.attempts, 16))
         op.phase, op.at = WAIT, now + self._rng.uniform(0.0, pause)
 
+    def rival(self, path: Path) -> None:
+        """Another proposer is about *path*, too."""
+        if path in self._queues:
+            self._rivals[path] = None
+
     def _looked(self, op: Op, now: float) -> None:
         first, *others = op.answers.values()
         if all(answer == first for answer in others):
@@ -291,9 +298,14 @@ class Rounds:
         was_open = self._open.pop(op.id[1], None) is not None
         if not queue:
             del self._queues[op.path]
+            self._rivals.pop(op.path, None)
         elif was_open:
-            self._open[queue[0].id[1]] = queue[0]
-            self._begin(queue[0], now)
+            following = self._open[queue[0].id[1]] = queue[0]
+            if op.path in self._rivals:
+                del self._rivals[op.path]
+                following.at = now + self._rng.uniform(0.0, TURN)
+            else:
+                self._begin(following, now)
         if op.token is not None:
             about = self._acceptor.configuration
             needed = self._peers.needed(about, op.path == SUCCESSOR)

@@ -19,7 +19,7 @@ OpId = tuple[tuple[Any, ...], int]  # (life of the proposer, its number there): 
 
 NO_BALLOT: Ballot = (0, ())  # below all others: the state in which a configuration begins
 SUCCESSOR: Path = ()  # the register that holds the next configuration; written once
-REMEMBERED = 16  # earlier writes of a path that a record lists
+REMEMBERED = 32  # earlier writes of a path that a record lists
 
 
 class Record(NamedTuple):
