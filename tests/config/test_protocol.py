@@ -263,3 +263,19 @@ def test_a_hundred_restarts_leave_nothing_behind() -> None:
     assert len(machine.acceptor.registers) == 1
     assert (len(machine.peers.known), machine.rounds.next_wake) == (2, float("inf"))
     assert world.value("c", X).value == b"1"
+
+
+def test_a_majority_of_which_one_is_behind_goes_on() -> None:
+    world = _world(5, 5)
+    _lose(world, lambda source, name, kind: name == "e" and kind == "install")
+    world.crash("a")
+    world.start("a")
+    world.until(lambda: all(_number(world, name) == 2 for name in "abcd"))
+    _lose(world, lambda source, name, kind: name == "e" or kind in ("install", "sealed"))
+    world.crash("b")
+    world.start("b")
+    acceptors = [world.nodes[name].machine.acceptor for name in "acd"]
+    world.until(lambda: all(acceptor.successor is not None for acceptor in acceptors))
+    world.crash("c")
+    _lose_nothing(world)
+    world.until(lambda: all(_number(world, name) >= 3 for name in "abde"))

@@ -96,6 +96,7 @@ class Mover:
         self.at = FOR_EVER
         if self._acceptor.successor is not None:
             if not self._is_out(self._acceptor.successor):
+                self._help(self._acceptor.configuration, now)  # who is behind cannot be sealed
                 self._ask_to_seal(now)
             return
         mine = self._acceptor.configuration
@@ -156,13 +157,17 @@ class Mover:
         behind = [
             peer.life
             for peer in self._peers.known.values()
-            if peer.life in mine.members and peer.configuration.id != mine.id
+            if peer.life in mine.members and self._is_behind(peer.configuration, mine)
         ]
         if behind:
             entries = self._acceptor.snapshot(self._applied)
             for life in behind:
                 self._post(life, ("install", self._peers.me, mine, entries))
             self.at = now + ASK_AGAIN
+
+    @staticmethod
+    def _is_behind(theirs: Configuration, mine: Configuration) -> bool:
+        return theirs.id < mine.id or theirs.origin != mine.origin
 
     # Sealing
 
@@ -243,6 +248,6 @@ class Mover:
 
     def _is_lost(self, mine: Configuration, other: Configuration) -> bool:
         """Whether *mine* cannot decide anything, while others, who are there, are in *other*."""
-        if self._peers.viable(mine):
+        if mine.origin == other.origin or self._peers.viable(mine):
             return False
         return any(peer.configuration.id == other.id for peer in self._peers.known.values())
