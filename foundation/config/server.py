@@ -318,7 +318,7 @@ class Config(GenServer):
 
 
 def _version(record: Record) -> ConfigVersion:
-    return ConfigVersion(record.number, record.op[0][0].partition("/")[0])
+    return ConfigVersion(record.number, record.node)
 
 
 def _reply_when_seen(caller: Caller, value: Any) -> None:

@@ -49,7 +49,7 @@ class Oracle:
     def applied(self, path: Path, record: Record) -> None:
         """A machine has applied *record*."""
         self._note(path, record.number, record.op, record.value)
-        for number, op in record.past:
+        for number, op in record.history():
             known = self.decided.get((path, number))
             assert known is None or known[0] == op, f"{path} {number}: {known} and {op}"
 

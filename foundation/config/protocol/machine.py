@@ -44,7 +44,6 @@ from foundation.config.protocol.values import (
     Send,
     ballot_of,
     entry_of,
-    op_of,
     plain,
 )
 from foundation.kernel.codec import dumps
@@ -251,7 +250,7 @@ class Machine:
             self._post(peer.life, ("have", self.me, have))
 
     def _on_have(self, life: Any, have: Any) -> None:
-        theirs = {tuple(path): (number, op_of(op)) for path, number, op in have}
+        theirs = {tuple(path): (number, op) for path, number, op in have}
         lacks = [
             (path, record)
             for path, record in self.applied.items()
@@ -262,7 +261,7 @@ class Machine:
 
     def _on_records(self, life: Any, records: Any) -> None:
         for path, record in records:
-            self._learn(tuple(path), Record.of(record))
+            self._learn(tuple(path), Record(*record))
 
     def _votes(self, life: Any, about: Any, path: Path) -> bool:
         number, tag = about
@@ -293,7 +292,7 @@ class Machine:
         path, ballot = tuple(path), ballot_of(raw)
         if not self._votes(life, about, path):
             return self._tell_successor(life, about)
-        if not self.acceptor.accept(path, ballot, Record.of(record)):
+        if not self.acceptor.accept(path, ballot, Record(*record)):
             return self._refuse(life, about, path, number, ballot)
         return self._post(Pid(*life), ("accepted", self.me, about, number, ballot))
 
@@ -312,14 +311,14 @@ class Machine:
 
     def _on_held(self, life: Any, about: Any, number: int, ballot: Any, record: Any) -> None:
         if self._is_mine(about):
-            held = (ballot_of(ballot), Record.of(record))
+            held = (ballot_of(ballot), Record(*record))
             self.rounds.answered(self._now, Pid(*life), QUERY, number, held[0], held)
 
     def _on_promised(
         self, life: Any, about: Any, number: int, ballot: Any, held: Any, record: Any
     ) -> None:
         if self._is_mine(about):
-            answer = (ballot_of(held), Record.of(record))
+            answer = (ballot_of(held), Record(*record))
             asked = ballot_of(ballot)
             self.rounds.answered(self._now, Pid(*life), PREPARE, number, asked, answer)
 

@@ -32,10 +32,10 @@ from foundation.config.protocol.values import (
     SUCCESSOR,
     Ballot,
     Life,
-    OpId,
     Outcome,
     Path,
     Record,
+    op_id,
 )
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ class Op:
     """Something that this node wants to be decided.
 
     Attributes:
-        id: which; also that of the record it makes.
+        number: which of this node.
+        id: of the record that it makes.
         token: whose question it is; None: its own.
         path: of what.
         kind: ``WRITE`` puts *value* on top; ``CARRY`` the record *value*, unless a later one is
@@ -73,7 +74,8 @@ class Op:
         at: when to go on by itself.
     """
 
-    id: OpId
+    number: int
+    id: bytes
     token: Any
     path: Path
     kind: str
@@ -136,11 +138,12 @@ class Rounds:
     ) -> None:
         """Begin an op, or let it wait for its turn."""
         self._number += 1
-        op = Op((self._peers.me, self._number), token, path, kind, value, deadline)
+        id = op_id(self._peers.me, self._number)
+        op = Op(self._number, id, token, path, kind, value, deadline)
         queue = self._queues.setdefault(path, deque())
         queue.append(op)
         if queue[0] is op:
-            self._open[op.id[1]] = op
+            self._open[op.number] = op
             self._begin(op, now)
 
     def restart(self, now: float) -> None:
@@ -189,7 +192,7 @@ class Rounds:
         """Ask those who have not answered."""
         op.at = now + ASK_AGAIN
         me, about = self._peers.me, self._acceptor.configuration
-        message: tuple[Any, ...] = (op.phase, me, about.id, op.path, op.id[1])
+        message: tuple[Any, ...] = (op.phase, me, about.id, op.path, op.number)
         if op.phase != QUERY:
             message += (op.ballot,)
         if op.phase == ACCEPT:
@@ -240,7 +243,7 @@ class Rounds:
         if all(answer == first for answer in others):
             if first[1].number:
                 self._decided(op, first[1])  # a majority has accepted it with one ballot
-            if self._open.get(op.id[1]) is op:
+            if self._open.get(op.number) is op:
                 self._finish(op, now, first[1])
         else:
             self._prepare(op, now)
@@ -259,8 +262,7 @@ class Rounds:
             op.phase, op.answers = ACCEPT, {}
             self._ask(op, now)
 
-    @staticmethod
-    def _next(op: Op, base: Record) -> Record | None:
+    def _next(self, op: Op, base: Record) -> Record | None:
         """Return what is to be accepted on top of *base*; None: nobody can know (any more)."""
         if op.kind == READ:
             return base
@@ -268,23 +270,23 @@ class Rounds:
             carried: Record = op.value
             return carried if carried.order > base.order else base
         if op.kind == MOVE:
-            return base if base.number else base.after(op.id, op.value())
+            return base if base.number else base.after(op.id, self._peers.node, op.value())
         if op.first and base.number_of(op.id) is not None:
             return base  # P4
         if op.first and not base.remembers(op.first):
             return None
-        return base.after(op.id, op.value)
+        return base.after(op.id, self._peers.node, op.value)
 
     def _accepted(self, op: Op, now: float) -> None:
         self._decided(op, op.record)
-        if self._open.get(op.id[1]) is op:
+        if self._open.get(op.number) is op:
             self._finish(op, now, op.record)
 
     def _finish(self, op: Op, now: float, record: Record) -> None:
         if op.kind == WRITE and record.op != op.id:
             number = record.number_of(op.id)
             assert number is not None
-            record = Record(number, op.id, op.value)
+            record = Record(number, op.id, self._peers.node, op.value)
         self._end(op, now, "done", record)
 
     # Ends
@@ -295,12 +297,12 @@ class Rounds:
     def _end(self, op: Op, now: float, kind: str = "dropped", record: Record | None = None) -> None:
         queue = self._queues[op.path]
         queue.remove(op)
-        was_open = self._open.pop(op.id[1], None) is not None
+        was_open = self._open.pop(op.number, None) is not None
         if not queue:
             del self._queues[op.path]
             self._rivals.pop(op.path, None)
         elif was_open:
-            following = self._open[queue[0].id[1]] = queue[0]
+            following = self._open[queue[0].number] = queue[0]
             if op.path in self._rivals:
                 del self._rivals[op.path]
                 following.at = now + self._rng.uniform(0.0, TURN)

@@ -1,11 +1,12 @@
 """What members of a configuration say to each other. All are tuples of plain values.
 
-They travel as plain tuples, so that nobody unpickles anything; ``Record.of`` and
-``Configuration.of`` make them what they are again.
+They travel as plain tuples, so that nobody unpickles anything; ``Record(*raw)`` and
+``Configuration.of(raw)`` make them what they are again.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -15,11 +16,11 @@ from foundation.kernel.values import Pid
 Life = Pid  # of a server: it ends with its memory
 Path = tuple[str, ...]
 Ballot = tuple[int, tuple[Any, ...]]  # (number, life of the proposer); of one configuration
-OpId = tuple[tuple[Any, ...], int]  # (life of the proposer, its number there): unique for ever
 
 NO_BALLOT: Ballot = (0, ())  # below all others: the state in which a configuration begins
 SUCCESSOR: Path = ()  # the register that holds the next configuration; written once
 REMEMBERED = 32  # earlier writes of a path that a record lists
+OP_BYTES = 16  # of the name of a write
 
 
 class Record(NamedTuple):
@@ -27,47 +28,51 @@ class Record(NamedTuple):
 
     Attributes:
         number: how many writes the path has had with this one; 0: none.
-        op: which write it was.
+        op: which write it was; unique for ever.
+        node: that was asked for it.
         value: the value's bytes; None: the path was reset. A configuration in ``SUCCESSOR``.
-        past: ``(number, op)`` of the ``REMEMBERED`` writes before it, oldest first. By these a
-            proposer knows whether a write of its own, of which it heard no more, took effect.
+        past: the ops of up to ``REMEMBERED`` writes before it, oldest first, put together. By
+            these a proposer knows whether a write of its own, of which it heard no more, took
+            effect.
     """
 
     number: int
-    op: OpId
+    op: bytes
+    node: str
     value: Any
-    past: tuple[tuple[int, OpId], ...] = ()
-
-    @classmethod
-    def of(cls, raw: Any) -> Record:
-        """Return the record that travelled as *raw*."""
-        number, op, value, past = raw
-        return cls(number, op_of(op), value, tuple([(n, op_of(o)) for n, o in past]))
+    past: bytes = b""
 
     @property
-    def order(self) -> tuple[int, OpId]:
+    def order(self) -> tuple[int, bytes]:
         """By this, of two records of a path, the later one is known; see invariant P3."""
         return self.number, self.op
 
-    def after(self, op: OpId, value: Any) -> Record:
+    def after(self, op: bytes, node: str, value: Any) -> Record:
         """Return the record of the write *op* on top of this one."""
-        if self.number == 0:
-            return Record(1, op, value)
-        past = (*self.past, (self.number, self.op))[-REMEMBERED:]
-        return Record(self.number + 1, op, value, past)
+        past = (self.past + self.op)[-REMEMBERED * OP_BYTES :]
+        return Record(self.number + 1, op, node, value, past)
 
-    def number_of(self, op: OpId) -> int | None:
+    def history(self) -> list[tuple[int, bytes]]:
+        """Return ``(number, op)`` of the remembered writes and of this one, latest first."""
+        ops = [self.past[at : at + OP_BYTES] for at in range(0, len(self.past), OP_BYTES)]
+        return [(self.number - ago, op) for ago, op in enumerate([self.op, *reversed(ops)])]
+
+    def number_of(self, op: bytes) -> int | None:
         """Return the number of the write *op*, if this is it or comes after it."""
-        if self.op == op:
-            return self.number
-        return next((number for number, other in self.past if other == op), None)
+        return next((number for number, other in self.history() if other == op), None)
 
     def remembers(self, number: int) -> bool:
         """Whether a write of that *number*, or a later one, would be seen in this record."""
-        return number >= self.number - len(self.past)
+        return number >= self.number - len(self.past) // OP_BYTES
 
 
-ABSENT = Record(0, ((), 0), None)
+ABSENT = Record(0, b"", "", None)
+
+
+def op_id(life: Life, number: int) -> bytes:
+    """Return what names the write *number* of the server *life*, and no other."""
+    text = f"{life.host} {life.incarnation} {life.serial} {number}"
+    return hashlib.blake2b(text.encode(), digest_size=OP_BYTES).digest()
 
 
 class Configuration(NamedTuple):
@@ -133,7 +138,7 @@ class Entry(NamedTuple):
 def entry_of(raw: Any) -> Entry:
     """Return the entry that travelled as *raw*."""
     path, ballot, record, applied = raw
-    return Entry(tuple(path), ballot_of(ballot), Record.of(record), Record.of(applied))
+    return Entry(tuple(path), ballot_of(ballot), Record(*record), Record(*applied))
 
 
 def ballot_of(raw: Any) -> Ballot:
@@ -156,12 +161,6 @@ def merged(snapshots: Iterable[Iterable[Entry]]) -> dict[Path, Entry]:
             applied = max(entry.applied, have.applied, key=lambda record: record.order)
             found[entry.path] = Entry(entry.path, accepted.ballot, accepted.record, applied)
     return found
-
-
-def op_of(raw: Any) -> OpId:
-    """Return the id of a write that travelled as *raw*."""
-    life, number = raw
-    return tuple(life), number
 
 
 def plain(value: Any) -> Any:
