@@ -25,6 +25,8 @@ What it does not do:
 - Without ``ClusterConfig.expected_size`` a majority is one of the nodes that are there, so both
   sides of a split set values, and after the heal those with the higher number of writes stay.
   ``expected_size`` must not be below the number of nodes that run at once.
+- A node that has just started shows defaults until its server has joined the others (a fraction of
+  a second; ``(await status()).available``). ``get(..., consistency="quorum")`` waits for that.
 - Each path is by itself: there is no write of several paths at once.
 - A validator is asked on the node where a value is set, not on those that take it over.
 - Nodes that may connect may set: there is no authorisation.
