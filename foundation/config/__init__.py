@@ -60,19 +60,20 @@ from foundation.config.functions import (
     validate,
     version,
 )
-from foundation.config.names import TABLE
-from foundation.config.server import Config
+from foundation.config.names import SERVER, TABLE
+from foundation.config.server import Config, Parts
 from foundation.config.values import ConfigChanged, ConfigStatus, ConfigVersion
 from foundation.otp.child_spec import ChildSpec
-from foundation.otp.registry import Registry
 
 
 def specs() -> list[ChildSpec]:
-    """Return the children that a node needs for this facade, in the order of their start."""
-    return [Registry.spec(name=TABLE, host="control"), Config.spec()]
+    """Return what a node needs for this: a supervisor of a registry and a server."""
+    return [Parts.spec(id=SERVER, host="control")]
 
 
 __all__ = [
+    "SERVER",
+    "TABLE",
     "Config",
     "ConfigChanged",
     "ConfigError",

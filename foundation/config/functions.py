@@ -7,6 +7,7 @@ from typing import Any, Literal, overload
 
 from foundation.cluster import pubsub
 from foundation.cluster.pubsub.pending import Pending
+from foundation.config.asking import ask, check, declared, look
 from foundation.config.declarations import (
     Validator,
     check_kind,
@@ -14,7 +15,6 @@ from foundation.config.declarations import (
     declaration,
     unknown,
 )
-from foundation.config.errors import ConfigUnavailable, ConfigUncertain
 from foundation.config.messages import (
     TIMEOUT,
     Declare,
@@ -24,18 +24,14 @@ from foundation.config.messages import (
     Set,
     SetClusterWide,
     Status,
-    seconds,
 )
-from foundation.config.names import SERVER, TABLE
+from foundation.config.names import TABLE
 from foundation.config.paths import dotted, parse, parse_prefix, pattern
 from foundation.config.plain import encode
 from foundation.config.values import ConfigStatus, ConfigVersion
-from foundation.errors import CallExit, UnknownRegistry
-from foundation.facade import Failed, note, send_through, watching
-from foundation.otp import call
+from foundation.facade import note, send_through, watching
 from foundation.otp.registry import meta
 
-GRACE = 6.0  # seconds beyond its timeout that the server is given to answer
 _MISSING: Any = object()
 
 Path = str | tuple[str, ...]
@@ -98,20 +94,20 @@ def get(
         return _get_quorum(parts, default, timeout)
     if watching.count:
         note(meta, TABLE, parts)
-    found = _meta(parts)
+    found = look(parts)
     if found is not None:
         return found[0]
     if default is _MISSING:
-        raise unknown(dotted(parts), paths())
+        raise unknown(dotted(parts), declared())
     return default
 
 
 async def _get_quorum(parts: tuple[str, ...], default: Any, timeout: float) -> Any:
-    found = await _ask(GetQuorum(parts, timeout), parts, timeout)
+    found = await ask(GetQuorum(parts, timeout), parts, timeout)
     if found:
         return found[0]
     if default is _MISSING:
-        raise unknown(dotted(parts), paths())
+        raise unknown(dotted(parts), declared())
     return default
 
 
@@ -142,8 +138,8 @@ async def set(path: Path, value: Any) -> None:
         CallTimeout: the node's server is blocked.
         TypeError, ValueError: *path* is no path.
     """
-    validate(path, value)
-    await _ask(Set(path, value), path)
+    check(path, value)
+    await ask(Set(path, value), path)
 
 
 async def set_cluster_wide(
@@ -195,9 +191,9 @@ async def set_cluster_wide(
             f"set_cluster_wide: quorum must be 'majority', got {quorum!r}: fewer could lose the "
             "value, and more could not be reached when one node is down"
         )
-    validate(path, value)
+    check(path, value)
     message = SetClusterWide(path, value, timeout)
-    version: ConfigVersion = await _ask(message, path, timeout)
+    version: ConfigVersion = await ask(message, path, timeout)
     return version
 
 
@@ -222,7 +218,7 @@ async def reset(path: Path | None = None) -> None:
     Raises:
         ConfigUnavailable, CallTimeout, TypeError, ValueError: as ``set``.
     """
-    await _ask(Reset(path), path)
+    await ask(Reset(path), path)
 
 
 async def reset_cluster_wide(path: Path, *, timeout: float = TIMEOUT) -> ConfigVersion:
@@ -247,7 +243,7 @@ async def reset_cluster_wide(path: Path, *, timeout: float = TIMEOUT) -> ConfigV
         QuorumNotReached, ConfigUncertain, ConfigUnavailable, TypeError, ValueError: as
             ``set_cluster_wide``.
     """
-    version: ConfigVersion = await _ask(ResetClusterWide(path, timeout), path, timeout)
+    version: ConfigVersion = await ask(ResetClusterWide(path, timeout), path, timeout)
     return version
 
 
@@ -297,7 +293,7 @@ async def declare(
     if default is not None:
         check_kind(name, default, made.kinds)
         check_validator(name, default, made.validator)
-    await _ask(Declare(path, made.kinds, default, made.validator), path)
+    await ask(Declare(path, made.kinds, default, made.validator), path)
 
 
 def validate(path: Path, value: Any) -> None:
@@ -331,14 +327,9 @@ def validate(path: Path, value: Any) -> None:
             or the validator refuses it.
         ConfigUnavailable, TypeError, ValueError: as ``get``.
     """
-    name = dotted(parse(path))
-    found = _meta(name)
-    if found is None:
-        raise unknown(name, paths())
-    kinds, validator = found
-    encode(name, value)
-    check_kind(name, value, kinds)
-    check_validator(name, value, validator)
+    if watching.count:
+        note(meta, TABLE, dotted(parse(path)))
+    check(path, value)
 
 
 def subscribe(prefix: Path = ()) -> Pending:
@@ -406,8 +397,9 @@ def paths() -> tuple[str, ...]:
     Raises:
         ConfigUnavailable, NotInProcess: as ``get``.
     """
-    found: tuple[str, ...] = _meta(None) or ()
-    return found
+    if watching.count:
+        note(meta, TABLE, None, ())
+    return declared()
 
 
 def version(path: Path) -> ConfigVersion | None:
@@ -428,9 +420,11 @@ def version(path: Path) -> ConfigVersion | None:
         UnknownPath, ConfigUnavailable, TypeError, ValueError, NotInProcess: as ``get``.
     """
     parts = parse(path)
-    found = _meta(parts)
+    if watching.count:
+        note(meta, TABLE, parts)
+    found = look(parts)
     if found is None:
-        raise unknown(dotted(parts), paths())
+        raise unknown(dotted(parts), declared())
     there: ConfigVersion | None = found.version
     return there
 
@@ -452,39 +446,5 @@ async def status() -> ConfigStatus:
     Raises:
         ConfigUnavailable, CallTimeout: as ``set``.
     """
-    found: ConfigStatus = await _ask(Status(), "status")
+    found: ConfigStatus = await ask(Status(), "status")
     return found
-
-
-def _meta(key: Any) -> Any:
-    try:
-        return meta(TABLE, key)
-    except UnknownRegistry:
-        raise _unavailable() from None
-
-
-def _unavailable() -> ConfigUnavailable:
-    return ConfigUnavailable(
-        f"no server {SERVER!r} runs on this node (now); start the node with "
-        "foundation.start(..., cluster=True), or facades=True for a node alone"
-    )
-
-
-async def _ask(message: Any, path: Any, timeout: float | None = None) -> Any:
-    """Have the server of this node serve *message*.
-
-    Raises:
-        ConfigUncertain: a write, of which *timeout* is given, may have been carried out.
-    """
-    limit = TIMEOUT if timeout is None else seconds(timeout) + GRACE
-    try:
-        answer = await send_through(call, SERVER, message, timeout=limit)
-    except CallExit as error:
-        if error.definite:
-            raise _unavailable() from error
-        if timeout is None or isinstance(message, GetQuorum):
-            raise
-        raise ConfigUncertain(dotted(parse(path)), f"the server failed: {error}") from error
-    if isinstance(answer, Failed):
-        raise answer.error
-    return answer

@@ -43,7 +43,18 @@ from foundation.config.values import DEFAULT, ConfigChanged, ConfigStatus, Confi
 from foundation.facade import Failed
 from foundation.kernel.ops import current
 from foundation.kernel.reports import Notice
-from foundation.otp import Caller, GenServer, NoReply, cast, me, reply, send_after, spawn
+from foundation.otp import (
+    Caller,
+    GenServer,
+    NoReply,
+    Registry,
+    Supervisor,
+    cast,
+    me,
+    reply,
+    send_after,
+    spawn,
+)
 from foundation.otp.child_spec import ChildSpec
 from foundation.otp.registry import delete_meta, install, put_meta
 from foundation.otp.registry_write import wait
@@ -315,6 +326,16 @@ class Config(GenServer):
     unsubscribe = staticmethod(functions.unsubscribe)
     validate = staticmethod(functions.validate)
     version = staticmethod(functions.version)
+
+
+class Parts(Supervisor):
+    """The registry and the server of a node; with the registry goes what the server showed."""
+
+    strategy = "rest_for_one"
+
+    def init(self) -> list[ChildSpec]:
+        """Return them."""
+        return [Registry.spec(name=TABLE), Config.spec()]
 
 
 def _version(record: Record) -> ConfigVersion:

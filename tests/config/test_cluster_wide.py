@@ -169,12 +169,14 @@ def test_rolling_restarts_lose_nothing(seed: int) -> None:
         assert set(seen(c).values()) == {42}
 
 
-def test_a_server_that_ends_is_replaced_by_one_that_joins_anew() -> None:
+@pytest.mark.parametrize("part", [config.SERVER, config.TABLE])
+def test_a_server_that_ends_is_replaced_by_one_that_joins_anew(part: str) -> None:
     with cluster(3) as c:
         form(c)
         assert c.run("a", write, 5).number == 1
         old = server(c, "a").machine.me
-        c.run("a", lambda: exit(old, "kill"))
+        pid = c.kernel("a", "control").names.lookup(part)
+        c.run("a", lambda: exit(pid, "kill"))
         c.advance(0.1)
         c.until(lambda: joined(c))
         assert server(c, "a").machine.me != old

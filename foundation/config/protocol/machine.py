@@ -97,13 +97,14 @@ class Machine:
         """Begin; *nodes* are up."""
         for node in nodes:
             self.peers.up(node)
-        self._hello_at, self._look_at = now, now + UNFINISHED_AFTER
+        self._wake_for_others(now)
         self.mover.news(now)
         self.tick(now)
 
     def node_up(self, node: str, now: float) -> None:
         """Another node can be reached."""
         self.peers.up(node)
+        self._wake_for_others(now)
         if node != self.peers.node:
             self.effects.append(Greet(node, plain(self._hello(True))))
 
@@ -161,15 +162,22 @@ class Machine:
 
     def _tick(self) -> None:
         now = self._now
+        alone = not self.peers.nodes
         if self._hello_at <= now:
-            self._hello_at = now + HELLO_EVERY
+            self._hello_at = FOR_EVER if alone else now + HELLO_EVERY
             self._say_hello()
         if self._look_at <= now:
-            self._look_at = now + UNFINISHED_AFTER
+            self._look_at = FOR_EVER if alone else now + UNFINISHED_AFTER
             self._finish_others()
         if self.mover.at <= now:
             self.mover.review(now)
         self.rounds.tick(now)
+
+    def _wake_for_others(self, now: float) -> None:
+        """See to what is done now and then while there are other nodes."""
+        if self.peers.nodes:
+            self._hello_at = min(self._hello_at, now)
+            self._look_at = min(self._look_at, now + UNFINISHED_AFTER)
 
     def _say_hello(self) -> None:
         for node in self.peers.nodes:

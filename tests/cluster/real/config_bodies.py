@@ -13,11 +13,6 @@ from foundation.otp import call
 PATH = "limits.rate"
 
 
-def application() -> Any:
-    """The application of a node: the configuration server, and nothing else."""
-    return config.specs()
-
-
 def _positive(rate: int) -> bool:
     return rate > 0
 

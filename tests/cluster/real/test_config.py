@@ -9,7 +9,6 @@ from tests.cluster.real.kit import RealCluster, RealNode, eventually
 
 pytestmark = pytest.mark.real
 BODIES = "tests.cluster.real.config_bodies"
-APP = f"{BODIES}:application"
 
 
 def _ready(cluster: RealCluster, names: str) -> None:
@@ -25,7 +24,7 @@ def _members(node: RealNode) -> set[str]:
 
 
 def test_a_majority_goes_on_and_the_rest_takes_over_what_it_missed(cluster: RealCluster) -> None:
-    a, b, c = cluster.form("abc", app=APP, expected_size=3)
+    a, b, c = cluster.form("abc", expected_size=3)
     _ready(cluster, "abc")
     assert a.run(f"{BODIES}:share", 1) == ConfigVersion(1, "a")
     for node in (a, b, c):
@@ -42,7 +41,7 @@ def test_a_majority_goes_on_and_the_rest_takes_over_what_it_missed(cluster: Real
     cluster.agreed("ac")
     assert c.run(f"{BODIES}:agreed") == 2
     assert c.run(f"{BODIES}:share", 3) == ConfigVersion(3, "c")
-    cluster.start("b", app=APP, expected_size=3)
+    cluster.start("b", expected_size=3)
     cluster.agreed("abc")
     _ready(cluster, "abc")
     assert cluster.nodes["b"].run(f"{BODIES}:value") == 3
@@ -50,7 +49,7 @@ def test_a_majority_goes_on_and_the_rest_takes_over_what_it_missed(cluster: Real
 
 
 def test_a_minority_refuses(cluster: RealCluster) -> None:
-    a, b = cluster.form("ab", app=APP, expected_size=3)
+    a, b = cluster.form("ab", expected_size=3)
     _ready(cluster, "ab")
     assert a.run(f"{BODIES}:share", 1) == ConfigVersion(1, "a")
     b.crash()
