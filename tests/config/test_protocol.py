@@ -279,3 +279,42 @@ def test_a_majority_of_which_one_is_behind_goes_on() -> None:
     world.crash("c")
     _lose_nothing(world)
     world.until(lambda: all(_number(world, name) >= 3 for name in "abde"))
+
+
+def test_what_a_majority_accepted_goes_along_though_who_moves_it_did_not_know() -> None:
+    world = _world()
+    _lose(world, lambda source, name, kind: name == "a" and kind in ("accept", "records", "have"))
+    assert world.do("b", "write", X, b"1").kind == "done"
+    world.crash("c")
+    number = _number(world, "b")
+    _lose(
+        world,
+        lambda source, name, kind: (
+            (name == "a" and kind in ("records", "have")) or (source == "b" and kind == "prepare")
+        ),
+    )
+    world.start("c")
+    world.until(lambda: all(_number(world, name) > number for name in "abc"))
+    world.crash("b")
+    _lose_nothing(world)
+    found = world.do("a", "read", X).record
+    assert found is not None
+    assert (found.number, found.value) == (1, b"1")
+
+
+def test_who_is_left_of_a_lost_majority_joins_those_that_began_anew() -> None:
+    world = _world()
+    for _ in range(2):  # so that its configuration has the higher number
+        world.crash("b")
+        world.start("b")
+        world.until(world.settled)
+    assert world.do("a", "write", X, b"1").kind == "done"
+    world.until(lambda: world.value("c", X).number == 1)
+    world.crash("a")
+    world.crash("b")
+    world.start("a")
+    world.start("b")
+    world.until(world.settled)
+    assert _number(world, "c") < 3
+    assert [world.value(name, X).value for name in "abc"] == [b"1"] * 3
+    assert world.do("b", "write", X, b"2").kind == "done"
