@@ -6,7 +6,7 @@ from collections.abc import Coroutine
 from typing import Any, Literal, overload
 
 from foundation.cluster import pubsub
-from foundation.cluster.pubsub.pending import Pending
+from foundation.cluster.pubsub import Subscription
 from foundation.config.asking import ask, check, declared, look
 from foundation.config.declarations import (
     Validator,
@@ -332,7 +332,7 @@ def validate(path: Path, value: Any) -> None:
     check(path, value)
 
 
-def subscribe(prefix: Path = ()) -> Pending:
+def subscribe(prefix: Path = ()) -> Subscription:
     """Have this process told when what ``get`` returns on this node changes, until it ends.
 
     What this does: subscribes to the topics of all paths that begin with *prefix*, itself
@@ -353,6 +353,9 @@ def subscribe(prefix: Path = ()) -> Pending:
 
     Args:
         prefix: ``"feature"`` is ``feature`` and all paths ``feature.*``; ``()`` is all paths.
+
+    Returns:
+        The subscription: ``await`` it, or end it with ``with`` or ``unsubscribe``.
 
     Raises:
         TypeError, ValueError: *prefix* is no path.
