@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import ModuleType
 from typing import Any
 
 from contract import Case
 
-from foundation import channels
+from foundation import channels, config
 from foundation import process_manager as pm
 from foundation import service_mesh as mesh
 from foundation.otp import GenServer, receive, spawn
@@ -56,7 +57,22 @@ def stamp(envelope: channels.Envelope, next: channels.Next) -> Any:
     return next(envelope)
 
 
-PACKAGES: list[ModuleType] = [channels, pm, mesh]
+async def declared() -> None:
+    """Declare some paths, and set them."""
+    while not (await config.status()).available:
+        await asyncio.sleep(0.05)
+    await config.declare("limits.rate", int, 100)
+    await config.set("limits.rate", 7)
+    await config.declare("feature.enabled", bool, False)
+    await config.set_cluster_wide("feature.enabled", True)
+
+
+async def watching() -> None:
+    """Subscribe."""
+    await config.subscribe("limits")
+
+
+PACKAGES: list[ModuleType] = [channels, pm, mesh, config]
 
 # Functions that send nothing, or are compared in tests of their own.
 SHOWN_BY_HAND = {
@@ -85,6 +101,18 @@ CASES = [
     Case(channels.use, (stamp,), given={"config": {}}),
     Case(channels.remove, ("no such",)),
     Case(channels.drained),
+    Case(config.get, ("limits.rate",), before=declared),
+    Case(config.set, ("limits.rate", 8), before=declared),
+    Case(config.set_cluster_wide, ("limits.rate", 8), before=declared),
+    Case(config.reset, ("limits.rate",), before=declared),
+    Case(config.reset_cluster_wide, ("feature.enabled",), before=declared),
+    Case(config.declare, ("new", str, "x"), before=declared),
+    Case(config.validate, ("limits.rate", 8), before=declared),
+    Case(config.subscribe, ("limits",)),
+    Case(config.unsubscribe, ("limits",), before=watching),
+    Case(config.paths, (), before=declared),
+    Case(config.version, ("feature.enabled",), before=declared),
+    Case(config.status, (), before=declared),
     Case(pm.start_singleton, (Worker,), {"name": "s"}),
     Case(pm.start_replicated, (Worker,), {"name": "r"}, view=pids),
     Case(pm.start_partitioned, (Worker,), {"partitions": 3, "name": "p"}, view=pids),
