@@ -95,6 +95,10 @@ class Kernel:
         self.stepping: Process | None = None  # whose coroutine is on the stack now
         self.running: Process | None = None  # whose slice it is
         self.slices = 0  # how many slices have been run, for the watchdog
+        self.queued_slices = 0  # those of them that came from the queue; counted turn by turn
+        self.handled = 0  # messages that servers have taken in these; counted slice by slice
+        self.calls_failed = 0  # calls of this host that ended without a reply
+        self.crashes = 0  # processes that ended by an exception, theirs or one they are linked to
         self.hand_overs = 0  # how many calls may still be handed over in this slice
         self._max_hand_overs = max_hand_overs
         self.handed_over = HandedOver()
@@ -174,6 +178,7 @@ class Kernel:
                     CURRENT.set(process)
                     process.run()
         finally:
+            self.queued_slices += self._max_slices - slices
             self.running = None
             CURRENT.set(None)
             self.remote.flush()
@@ -370,12 +375,11 @@ class Kernel:
             NoProc: nobody is there.
             CallingSelf: *sink* is the server.
         """
-        target = server if type(server) is Pid else self.resolve(server)
-        if target is None:
-            raise NoProc("noproc", server, request)
+        target: Any = server if type(server) is Pid else self.resolve(server)
         process = self.procs.get(target)
         if process is None:
-            if target[0] == self.address:
+            if target is None or target[0] == self.address:
+                self.calls_failed += 1
                 raise NoProc("noproc", server, request)
             return self.remote.call(sink, pid, target, request, system)
         if process is sink:
@@ -440,10 +444,18 @@ class Kernel:
         if ok:
             sink.resolve(caller, True, value)
         else:
+            self.calls_failed += 1
             error = exit_error(value, None, None)
             if untaken:
                 error.definite = True
             sink.resolve(caller, False, error)
+
+    def messages_taken(self) -> int:
+        """Return how many messages servers have taken; to be called between turns.
+
+        A call that is handed over is a slice of its own that does not come from the queue.
+        """
+        return self.handled + self.slices - self.queued_slices
 
     def fail_callers(self, process: Process, reason: Any) -> None:
         """Fail everyone who waits for the dead *process*."""
