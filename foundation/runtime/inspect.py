@@ -37,7 +37,7 @@ def snapshot(kernel: Kernel) -> dict[str, Any]:
         "host": kernel.address,
         "incarnation": kernel.incarnation,
         "os_pid": os.getpid(),
-        "rss_bytes": _resident_bytes(),
+        "rss_bytes": resident_bytes(),
         "cpu_seconds": time.process_time(),
         "process_count": len(processes),
         "slices": kernel.slices,
@@ -86,7 +86,8 @@ def text(pid: Pid) -> str:
     return f"{pid.host}.{pid.incarnation}.{pid.serial}"
 
 
-def _resident_bytes() -> int:
+def resident_bytes() -> int:
+    """Return how much memory this operating-system process has now; elsewhere its peak."""
     try:
         with open("/proc/self/statm") as file:
             return int(file.read().split()[1]) * resource.getpagesize()
