@@ -28,6 +28,7 @@ PACKAGES: tuple[str, ...] = (
     "foundation.service_mesh",
     "foundation.config",
     "foundation.health_monitor",
+    "foundation.optimizer",
 )
 
 

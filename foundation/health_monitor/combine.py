@@ -71,6 +71,7 @@ def combine(asked: Asked, reports: Mapping[str, NodeReport]) -> ClusterMetrics:
         healthy_nodes=sum(node.status == UP for node in nodes),
         expected_nodes=expected,
         expected_is_set=asked.expected is not None,
+        expected_sizes={report.node: report.expected_size for report in known},
         suspect_nodes=suspects,
         partitions=partitions(known),
         settled=asked.settled,

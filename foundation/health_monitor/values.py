@@ -278,6 +278,7 @@ class ClusterMetrics(Plain):
     healthy_nodes: int
     expected_nodes: int
     expected_is_set: bool
+    expected_sizes: dict[str, int | None]  # ``ClusterConfig.expected_size`` of each node
     suspect_nodes: tuple[str, ...]
     partitions: int
     settled: bool
