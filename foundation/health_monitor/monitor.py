@@ -38,6 +38,7 @@ COUNTERS = (
     *("calls_failed", "crashes", "hogs"),
 )
 SAMPLES = 500  # of latencies that are kept
+ROUNDS = 4  # of probes, whose results are shown
 TOPICS_SHOWN = 50  # by name; the rest is summed up
 OTHER = "(other)"
 GROWING = 4  # of the latest checks by which a mailbox is said to grow
@@ -73,8 +74,8 @@ class Monitor:
         self._rates: dict[str, Rate] = {}
         self._host_cpu: dict[Life, Rate] = {}
         self._busy, self._total = Rate(settings.window), Rate(settings.window)
-        self._latencies: deque[float] = deque(maxlen=SAMPLES)
-        self._propagation: deque[float] = deque(maxlen=SAMPLES)
+        self._latencies: deque[tuple[float, float]] = deque(maxlen=SAMPLES)
+        self._propagation: deque[tuple[float, float]] = deque(maxlen=SAMPLES)
         self._high_water = HighWater()
         self._high_water.size(len(cluster.view))
         self._changed_at: float | None = None
@@ -120,14 +121,21 @@ class Monitor:
 
     def latency(self, seconds: float) -> None:
         """A probe has come back."""
-        self._latencies.append(seconds * 1e6)
+        self._latencies.append((self._now(), seconds * 1e6))
 
     def seen(self, number: int, node: str) -> None:
         """*node* says that it sees the probe entry *number*; half a ping is the way back."""
         expected, at = self.sent
         if number == expected and node in self.pings:
             back = self.pings[node] / 2
-            self._propagation.append(max(0.0, self._now() - at - back) * 1e6)
+            took = max(0.0, self._now() - at - back)
+            self._propagation.append((self._now(), took * 1e6))
+
+    def _recent(self, samples: deque[tuple[float, float]]) -> tuple[float, ...]:
+        """Return what was measured by the latest rounds of probes."""
+        settings = self.settings
+        since = self._now() - max(settings.window, ROUNDS * settings.interval)
+        return tuple(value for at, value in samples if at >= since)
 
     # Reports
 
@@ -213,8 +221,8 @@ class Monitor:
             rates={**events, **rates},
             totals={**{n: w.total for n, w in self._events.items()}, **self._sums.totals},
             broadcasts=self._broadcasts(),
-            latencies=tuple(self._latencies),
-            propagation=tuple(self._propagation),
+            latencies=self._recent(self._latencies),
+            propagation=self._recent(self._propagation),
             mailboxes=self._mailboxes(known),
             orphans=tuple(f"{s}: {c} {p}" for a in known for s, c, p in a["orphans"]),
             stale_names=tuple(f"{r}: {n} {p}" for a in known for r, n, p in a["stale_names"]),

@@ -1,8 +1,9 @@
 """The messages of the optimizer.
 
-Send those of the first kind to ``"foundation.optimizer"`` of any node: each stands for the function
-of the package with that name; the reply is what that returns, or ``foundation.facade.Failed``. Those
-of the second kind are about one node: send them to ``("foundation.optimizer", node)``.
+Send those of the first kind to ``"foundation.optimizer"`` of any node: each stands for the
+function of the package with that name; the reply is what that returns, or
+``foundation.facade.Failed``. Those of the second kind are about one node: send them to
+``("foundation.optimizer", node)``.
 """
 
 from __future__ import annotations
