@@ -51,6 +51,7 @@ async def probing(owner: Pid) -> None:
     """Send probes at each interval; the body of a process beside the server *owner*."""
     found = monitor_of(current().kernel)
     rounds = Rounds(found, owner)
+    await rounds.start()
     await asyncio.sleep(found.settings.first / 2)
     while True:
         await rounds.run()
@@ -72,6 +73,11 @@ class Rounds:
         self._probes: dict[str, Pid] = {}
         self._number = 0
 
+    async def start(self) -> None:
+        """Start the probes of this node's hosts; what fails is tried again in each round."""
+        for host in self._hosts():
+            await self._ready(host)
+
     async def run(self) -> None:
         """Make one round."""
         for host in self._hosts():
@@ -90,15 +96,18 @@ class Rounds:
         self._probes = {host: pid for host, pid in self._probes.items() if host in found}
         return found
 
+    async def _ready(self, host: str) -> bool:
+        """Have a probe in *host*; whether there is one."""
+        if host not in self._probes:
+            try:
+                found = await Probe.start(self._owner, host=host, timeout=START_SECONDS)
+            except (StartError, CallExit, TimeoutError):
+                return False  # it is ending, or busy
+            self._probes[host] = found
+        return True
+
     async def _probe_host(self, host: str) -> None:
-        try:
-            if host not in self._probes:
-                self._probes[host] = await Probe.start(
-                    self._owner, host=host, timeout=START_SECONDS
-                )
-        except (StartError, CallExit, TimeoutError):
-            return  # it is ending, or busy: the next round tries again
-        if not await self._trips(self._probes[host]):
+        if await self._ready(host) and not await self._trips(self._probes[host]):
             del self._probes[host]
 
     async def _trips(self, server: Any) -> list[float]:
