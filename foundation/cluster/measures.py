@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from foundation.cluster.agent import Agent
 from foundation.cluster.polling import serve_hosts
+from foundation.cluster.pubsub.exchange import Exchange
 from foundation.cluster.pubsub.host import TABLE as PUBSUB
 from foundation.cluster.pubsub.host import PubSubHost
+from foundation.cluster.pubsub.service import TOPICS
 from foundation.cluster.pubsub.topics import TOPIC
 from foundation.cluster.registry.keys import decode_key
-from foundation.cluster.slices import GONE
+from foundation.cluster.slices import GONE, Table
 from foundation.cluster.supervisor.ids import shown
 from foundation.cluster.supervisor.managed_process import CHILD
 from foundation.cluster.supervisor.records import table_of
@@ -40,6 +42,7 @@ class Measures:
     def __init__(self, cluster: ClusterHost) -> None:
         self._cluster = cluster
         self._kernel = cluster.kernel
+        self._counted: dict[str, None] = {}  # names of topics whose broadcasts are counted
         self._odd: dict[tuple[str, ...], float] = {}  # what looked wrong: since when
 
     def read(self) -> dict[str, Any]:
@@ -135,16 +138,30 @@ class Measures:
     def _broadcasts(self) -> dict[str, int]:
         """Return by topic how often processes of this host have broadcast since the first look.
 
-        Topics without any subscriber are not counted.
+        Topics are counted from their first subscriber on, wherever that is.
         """
         pubsub: PubSubHost | None = self._kernel.tables.get(PUBSUB)
+        if pubsub is None:
+            return {}
+        for table in self._cluster.tables:
+            if table.name.startswith(TOPICS) and table.name not in self._counted:
+                self._counted[table.name] = None
+                self._count_topics(pubsub.exchange(table.name[len(TOPICS) :]), table)
         found: dict[str, int] = {}
-        for exchange in () if pubsub is None else pubsub.exchanges():
-            topics = (*exchange.local.texts(TOPIC), *exchange.remote.texts(TOPIC))
-            for topic in dict.fromkeys((*exchange.volumes, *topics)):
-                if topic in exchange.volumes or len(exchange.volumes) < TOPICS_MAX:
-                    found[topic] = found.get(topic, 0) + exchange.count(topic).published
+        for exchange in pubsub.exchanges():
+            for topic, volume in exchange.volumes.items():
+                found[topic] = found.get(topic, 0) + volume.published
         return found
+
+    def _count_topics(self, exchange: Exchange, table: Table) -> None:
+        def subscribed(node: str, key: tuple[str, int, str], new: Any, old: Any) -> None:
+            _, kind, topic = key
+            if kind == TOPIC and new is not GONE and len(exchange.volumes) < TOPICS_MAX:
+                exchange.count(topic)
+
+        for node, key, value in table.items():
+            subscribed(node, key, value, GONE)
+        table.listeners.append(subscribed)
 
     def _agent(self) -> dict[str, Any] | None:
         """Return what only the agent of the node knows."""
