@@ -47,12 +47,16 @@ class Rule:
     def look(
         self, metrics: ClusterMetrics, settings: Mapping[str, SettingState]
     ) -> Recommendation | None:
-        """Return what it proposes now; nothing where what it proposes is there already."""
+        """Return what it proposes now; nothing where what it proposes is there already.
+
+        Raises:
+            TypeError: the function returned something else.
+        """
         found = self.function(metrics, settings)
+        if found is not None and not isinstance(found, Recommendation):
+            raise TypeError(f"rule {self.name!r} must return a Recommendation, got {found!r}")
         if found is None or found.current == found.proposed:
             return None
-        if not isinstance(found, Recommendation):
-            raise TypeError(f"rule {self.name!r} must return a Recommendation, got {found!r}")
         return replace(found, rule=self.name, safe=self.safe, setting=self.setting)
 
 
