@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from foundation.cluster.polling import poll_hosts, serve_hosts
@@ -62,6 +62,7 @@ class SettingState:
         low: the least value that is accepted.
         high: the greatest.
         about: what it does.
+        uniform: whether all hosts of the node that have it have this value.
     """
 
     name: str
@@ -70,6 +71,7 @@ class SettingState:
     low: float
     high: float
     about: str = ""
+    uniform: bool = True
 
 
 class LiveSettings:
@@ -117,7 +119,7 @@ def settings_of(kernel: Kernel) -> LiveSettings:
 async def read_settings(timeout: float = TIMEOUT) -> dict[str, SettingState]:
     """Return the live settings of this node, by name.
 
-    Where hosts differ in one, the value is that of the first host by address.
+    Where hosts differ in one, the value is that of the first host by address, and not *uniform*.
 
     Raises:
         NotInProcess, NotInCluster: as ``foundation.cluster.view``.
@@ -126,7 +128,9 @@ async def read_settings(timeout: float = TIMEOUT) -> dict[str, SettingState]:
     found: dict[str, SettingState] = {}
     for host in sorted(polled.answers):
         for name, state in polled.answers[host].items():
-            found.setdefault(name, SettingState(name, *state))
+            known = found.setdefault(name, SettingState(name, *state))
+            if known.value != state[0]:
+                found[name] = replace(known, uniform=False)
     return dict(sorted(found.items()))
 
 

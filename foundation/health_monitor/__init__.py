@@ -17,40 +17,58 @@ and frames, and the rest is listened to or looked at.
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from foundation.cluster.registry import DistributedRegistry
-from foundation.health_monitor.combine import Asked, churn_level, combine
-from foundation.health_monitor.functions import (
-    check_connectivity,
-    cluster_health,
-    cluster_metrics,
-    health_history,
-)
-from foundation.health_monitor.judge import judge
-from foundation.health_monitor.messages import (
-    CheckConnectivity,
-    History,
-    JudgeCluster,
-    Measure,
-    MeasureCluster,
-)
-from foundation.health_monitor.prometheus import exposition
 from foundation.health_monitor.server import HealthMonitor
-from foundation.health_monitor.values import (
-    REGISTRY,
-    SERVER,
-    ClusterMetrics,
-    Connectivity,
-    HealthReport,
-    HostMetrics,
-    Mailbox,
-    NodeMetrics,
-    NodeReport,
-    ServiceMetrics,
-    Settings,
-)
+from foundation.health_monitor.settings import REGISTRY, SERVER, Settings
 from foundation.otp.child_spec import ChildSpec
 
-get_cluster_health = cluster_health
+if TYPE_CHECKING:
+    from foundation.health_monitor.combining import Asked, churn_level, combine
+    from foundation.health_monitor.functions import (
+        check_connectivity,
+        cluster_health,
+        cluster_metrics,
+        get_cluster_health,
+        health_history,
+    )
+    from foundation.health_monitor.judging import judge
+    from foundation.health_monitor.messages import (
+        CheckConnectivity,
+        History,
+        JudgeCluster,
+        Measure,
+        MeasureCluster,
+    )
+    from foundation.health_monitor.prometheus import exposition
+    from foundation.health_monitor.values import (
+        ClusterMetrics,
+        Connectivity,
+        HealthReport,
+        HostMetrics,
+        Mailbox,
+        NodeMetrics,
+        NodeReport,
+        ServiceMetrics,
+    )
+
+# The control host of each node imports this package when it starts, for ``specs`` alone; all else
+# is imported when it is first asked for.
+_LATER = {
+    "combining": "Asked churn_level combine",
+    "functions": (
+        "check_connectivity cluster_health cluster_metrics get_cluster_health health_history"
+    ),
+    "judging": "judge",
+    "messages": "CheckConnectivity History JudgeCluster Measure MeasureCluster",
+    "prometheus": "exposition",
+    "values": (
+        "ClusterMetrics Connectivity HealthReport HostMetrics Mailbox NodeMetrics NodeReport "
+        "ServiceMetrics"
+    ),
+}
 
 
 def specs(settings: Settings | None = None) -> list[ChildSpec]:
@@ -59,6 +77,15 @@ def specs(settings: Settings | None = None) -> list[ChildSpec]:
         DistributedRegistry.spec(name=REGISTRY, keys="unique", on_conflict="message"),
         HealthMonitor.spec(settings),
     ]
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _LATER.items():
+        if name in names.split():
+            found = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+            globals()[name] = found
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 __all__ = [

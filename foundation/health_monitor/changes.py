@@ -22,7 +22,7 @@ from foundation.cluster.supervisor.records import (
     STOPPING,
 )
 from foundation.cluster.supervisor.records import table_of as children_table
-from foundation.health_monitor.values import REGISTRY
+from foundation.health_monitor.settings import REGISTRY
 
 CHILDREN = "sup:"  # keys in the table of services, and names of tables, begin so
 NAMES = "reg:"
@@ -107,6 +107,9 @@ class TableWatch:
         self.replicated: dict[str, dict[bytes, None]] = {}
         self._listen(DECLARED, self._declared)
         self._listen(SERVICES, self._service)
+        for name, told in ((DECLARED, self._declared), (SERVICES, self._service)):
+            for node, key, value in list(cluster.tables[name].items()):
+                told(node, key, value, GONE)
         for table in cluster.tables:
             self._follow(table.name)
 

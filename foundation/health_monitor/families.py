@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from foundation.health_monitor.judge import judge
-from foundation.health_monitor.values import STATUSES, ClusterMetrics, HealthReport
+from foundation.health_monitor.judging import judge
+from foundation.health_monitor.values import (
+    STATUSES,
+    ClusterMetrics,
+    HealthReport,
+)
 
 Value = float | int | None
 

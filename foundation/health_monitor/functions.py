@@ -11,18 +11,18 @@ from foundation.cluster.registry import select
 from foundation.cluster.supervisor.checks import check_timeout
 from foundation.errors import CallExit, UnknownDistributedRegistry
 from foundation.facade import send_through
-from foundation.health_monitor.combine import Asked, combine
+from foundation.health_monitor.combining import Asked, combine
 from foundation.health_monitor.invariants import find_duplicates
-from foundation.health_monitor.judge import judge
-from foundation.health_monitor.messages import PING, History, Measure
+from foundation.health_monitor.judging import judge
+from foundation.health_monitor.messages import History, Measure
+from foundation.health_monitor.server import PING
+from foundation.health_monitor.settings import SERVER, Settings
 from foundation.health_monitor.values import (
-    SERVER,
     ClusterMetrics,
     Connectivity,
     HealthReport,
     NodeReport,
     ServiceMetrics,
-    Settings,
 )
 from foundation.kernel.ops import current
 from foundation.otp import call, multi_call
@@ -176,6 +176,9 @@ async def cluster_health(timeout: float = 5.0) -> HealthReport:
         To judge by rules of your own: they are functions of ``ClusterMetrics``.
     """
     return judge(await cluster_metrics(timeout))
+
+
+get_cluster_health = cluster_health
 
 
 async def check_connectivity(timeout: float = 5.0) -> Connectivity:

@@ -18,9 +18,6 @@ from foundation.health_monitor.values import (
 )
 from foundation.kernel.ops import current
 
-PING, PONG = "ping", "pong"  # plain strings: what is measured is not the encoding of a class
-SEEN = "seen"  # cast ("seen", number, node): the host of the sender shows the probe entry *number*
-
 
 @dataclass(frozen=True)
 class Measure(Request[NodeReport]):

@@ -21,7 +21,13 @@ from foundation.cluster.supervisor.records import RUNNING
 from foundation.errors import NotInCluster
 from foundation.health_monitor import system
 from foundation.health_monitor.changes import CHILDREN, NAMES, TableWatch
-from foundation.health_monitor.values import HEALTHY, HostMetrics, Mailbox, NodeReport, Settings
+from foundation.health_monitor.settings import Settings
+from foundation.health_monitor.values import (
+    HEALTHY,
+    HostMetrics,
+    Mailbox,
+    NodeReport,
+)
 from foundation.health_monitor.windows import HighWater, Rate, Sums, Window, grows, slope
 
 if TYPE_CHECKING:

@@ -18,7 +18,10 @@ from typing import Any
 from foundation.errors import CallExit, ClusterError
 from foundation.health_monitor.families import Family, families
 from foundation.health_monitor.functions import cluster_health
-from foundation.health_monitor.values import ClusterMetrics, HealthReport
+from foundation.health_monitor.values import (
+    ClusterMetrics,
+    HealthReport,
+)
 
 try:
     from opentelemetry import metrics as api

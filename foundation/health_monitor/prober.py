@@ -19,9 +19,9 @@ from typing import Any
 
 from foundation.cluster.registry import register, update_value
 from foundation.errors import AlreadyRegistered, CallExit, NotRegistered, RegistryError, StartError
-from foundation.health_monitor.messages import PING, PONG
 from foundation.health_monitor.monitor import Monitor, monitor_of
-from foundation.health_monitor.values import REGISTRY, SERVER
+from foundation.health_monitor.server import PING, PONG
+from foundation.health_monitor.settings import REGISTRY, SERVER
 from foundation.kernel.ops import call, current, monitor
 from foundation.kernel.values import Down, Pid
 from foundation.otp import GenServer, Stop

@@ -11,7 +11,10 @@ from __future__ import annotations
 import math
 
 from foundation.health_monitor.families import Family, families
-from foundation.health_monitor.values import ClusterMetrics, HealthReport
+from foundation.health_monitor.values import (
+    ClusterMetrics,
+    HealthReport,
+)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

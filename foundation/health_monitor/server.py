@@ -1,27 +1,38 @@
-"""The health monitor of a node: one server, in a worker host."""
+"""The health monitor of a node: one server, in a worker host.
+
+What it needs is imported a moment after the start of the node, and where it is needed only: that
+takes longer than all else that a node does to start.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from foundation.cluster.api import cluster_of, subscribe
-from foundation.cluster.registry import Registered, Updated
-from foundation.cluster.registry import subscribe as subscribe_registry
 from foundation.cluster.values import NodeDown, NodeUp, ViewChanged
-from foundation.errors import ClusterError, FoundationError
 from foundation.facade import FacadeServer
-from foundation.health_monitor import functions
-from foundation.health_monitor.judge import judge
-from foundation.health_monitor.messages import PING, PONG, SEEN
-from foundation.health_monitor.monitor import Monitor, monitor_of
-from foundation.health_monitor.prober import probing
-from foundation.health_monitor.values import HEALTHY, REGISTRY, SERVER, Settings
+from foundation.health_monitor.settings import SERVER, Settings
 from foundation.kernel.ops import cast, current, me, send_after, spawn, spawn_link
-from foundation.kernel.reports import Notice
 from foundation.otp.child_spec import ChildSpec
-from foundation.otp.results import NoReply
 
-CHECK = "foundation.health_monitor.check"
+if TYPE_CHECKING:
+    from foundation.health_monitor.monitor import Monitor
+
+BEGIN_SECONDS = 0.25  # after the start, or earlier when something is asked
+BEGIN, CHECK = "foundation.health_monitor.begin", "foundation.health_monitor.check"
+PING, PONG = "ping", "pong"  # plain strings: what is measured is not the encoding of a class
+SEEN = "seen"  # cast ("seen", number, node): the host of the sender shows the probe entry *number*
+
+
+class _Function:
+    """A function of the package as an attribute of the class."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        return getattr(importlib.import_module("foundation.health_monitor"), self._name)
 
 
 class HealthMonitor(FacadeServer):
@@ -30,82 +41,78 @@ class HealthMonitor(FacadeServer):
     The functions of the package are here, too: ``await HealthMonitor.cluster_health()``.
     """
 
-    cluster_metrics = staticmethod(functions.cluster_metrics)
-    cluster_health = staticmethod(functions.cluster_health)
-    get_cluster_health = staticmethod(functions.cluster_health)
-    check_connectivity = staticmethod(functions.check_connectivity)
+    cluster_metrics = _Function()
+    cluster_health = _Function()
+    get_cluster_health = _Function()
+    check_connectivity = _Function()
+    health_history = _Function()
 
-    def init(self, settings: Settings | None = None) -> Any:
-        """Begin to listen and to count; the first check is ``settings.first`` later."""
+    monitor: Monitor | None = None
+
+    def init(self, settings: Settings | None = None) -> None:
+        """Begin to listen and to count in a moment; the first check is at ``settings.first``."""
+        cluster_of(current())
+        self.settings = settings or Settings()
+        send_after(min(BEGIN_SECONDS, self.settings.first), me(), BEGIN)
+        send_after(self.settings.first, me(), CHECK)
+
+    def _begun(self) -> Monitor:
+        if self.monitor is not None:
+            return self.monitor
+        from foundation.cluster.registry import subscribe as subscribe_registry
+        from foundation.health_monitor.monitor import Monitor
+        from foundation.health_monitor.prober import probing
+        from foundation.health_monitor.settings import REGISTRY
+
         process = current()
-        self.monitor = Monitor(cluster_of(process), settings or Settings())
-        process.add_exit_hook(lambda process, reason: self.monitor.close())
+        monitor = self.monitor = Monitor(cluster_of(process), self.settings)
+        process.add_exit_hook(lambda process, reason: monitor.close())
         subscribe()
-        return NoReply(continue_="begin")
-
-    def handle_continue(self, argument: Any) -> None:
-        """Begin to probe."""
         subscribe_registry(REGISTRY)
         spawn_link(probing, me())
-        send_after(self.monitor.settings.first, me(), CHECK)
+        return monitor
 
     def handle_call(self, request: Any, caller: Any) -> Any:
         """Answer a probe, or serve a request in a process of its own."""
         if request == PING:
             return PONG
+        self._begun()
         return super().handle_call(request, caller)
 
     def handle_cast(self, request: Any) -> Any:
         """Another node sees our probe entry."""
         match request:
             case ("seen", int(number), str(node)):
-                self.monitor.seen(number, node)
+                self._begun().seen(number, node)
                 return None
         return super().handle_cast(request)
 
-    def handle_info(self, message: Any) -> Any:
+    def handle_info(self, message: Any) -> None:
         """Note what has happened."""
-        if isinstance(message, (Registered, Updated)):
-            self._probe_seen(message)
-        elif type(message) is NodeUp:
-            self.monitor.node_up(message.node)
+        monitor = self._begun()
+        if type(message) is NodeUp:
+            monitor.node_up(message.node)
         elif type(message) is NodeDown:
-            self.monitor.node_down(message.node, message.reason)
+            monitor.node_down(message.node, message.reason)
         elif type(message) is ViewChanged:
-            self.monitor.view_changed()
+            monitor.view_changed()
         elif message == CHECK:
-            send_after(self.monitor.settings.interval, me(), CHECK)
-            spawn(_check)
+            from foundation.health_monitor.checking import check
 
-    def _probe_seen(self, event: Registered | Updated) -> None:
-        number, peers = event.value
-        if self.monitor.cluster.node in peers:
-            cast((SERVER, event.node), (SEEN, number, self.monitor.cluster.node))
+            send_after(self.settings.interval, me(), CHECK)
+            spawn(check)
+        elif message != BEGIN:
+            self._probe_seen(monitor, message)
+
+    def _probe_seen(self, monitor: Monitor, event: Any) -> None:
+        from foundation.cluster.registry import Registered, Updated
+
+        if isinstance(event, (Registered, Updated)):
+            number, peers = event.value
+            if monitor.cluster.node in peers:
+                cast((SERVER, event.node), (SEEN, number, monitor.cluster.node))
 
     @classmethod
     def spec(cls, *args: Any, **options: Any) -> ChildSpec:
         """Return the child specification of the health monitor of a node."""
         return super().spec(*args, **{"name": SERVER, "host": "worker", **options})
-
-
-async def _check() -> None:
-    """Check this node; the first member by name also judges the cluster, and tells the log."""
-    monitor = monitor_of(current().kernel)
-    await monitor.check()
-    cluster = monitor.cluster
-    if cluster.view.names[:1] != (cluster.node,):
-        monitor.judged = HEALTHY
-        return
-    try:
-        report = judge(await functions.cluster_metrics())
-    except (ClusterError, FoundationError, TimeoutError):
-        return  # the cluster is changing; the next check follows
-    if report.status != monitor.judged:
-        level = "info" if report.status == HEALTHY else "warning"
-        why = "; ".join(report.reasons) or "nothing is wrong"
-        text = f"cluster {cluster.config.name!r} is {report.status}: {why}"
-        cluster.kernel.driver.report(Notice(level, text, {"event": "health.check_completed"}))
-        monitor.judged = report.status
-
-
-

@@ -9,11 +9,6 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-try:
-    import psutil
-except ImportError:  # an extra
-    psutil = None
-
 STAT, MEMINFO = "/proc/stat", "/proc/meminfo"
 
 
@@ -57,9 +52,10 @@ def cpu_times() -> CpuTimes | None:
     text = _text(STAT)
     if text is not None:
         return parse_stat(text)
+    psutil = _psutil()
     if psutil is None:
         return None
-    times: Any = psutil.cpu_times()
+    times = psutil.cpu_times()
     idle = times.idle + getattr(times, "iowait", 0.0)
     return CpuTimes(sum(times) - idle, sum(times))
 
@@ -79,6 +75,7 @@ def memory_percent() -> float | None:
     text = _text(MEMINFO)
     if text is not None:
         return parse_meminfo(text)
+    psutil = _psutil()
     return None if psutil is None else float(psutil.virtual_memory().percent)
 
 
@@ -101,3 +98,11 @@ def _text(path: str) -> str | None:
             return file.read()
     except OSError:
         return None
+
+
+def _psutil() -> Any:
+    try:
+        import psutil
+    except ImportError:  # an extra
+        return None
+    return psutil

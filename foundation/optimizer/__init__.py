@@ -17,42 +17,64 @@ Rules are functions; see ``optimizer_rule`` for rules of yours.
 
 from __future__ import annotations
 
-from foundation.optimizer.engine import Engine, hurt
-from foundation.optimizer.functions import (
-    configure,
-    history,
-    live_settings,
-    options,
-    recommendations,
-    run_once,
-)
-from foundation.optimizer.messages import (
-    Confirm,
-    GetOptions,
-    History,
-    ReadSettings,
-    Recall,
-    Recommendations,
-    Remember,
-    RunOnce,
-    SetOptions,
-    Tune,
-)
-from foundation.optimizer.rules import RULES, Rule, optimizer_rule
-from foundation.optimizer.server import Optimizer, OptimizerServer
-from foundation.optimizer.values import (
-    MODES,
-    SERVER,
-    SINGLETON,
-    Options,
-    Recommendation,
-)
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from foundation.optimizer.server import OptimizerServer
+from foundation.optimizer.values import MODES, SERVER, SINGLETON, Options, Recommendation
 from foundation.otp.child_spec import ChildSpec
+
+if TYPE_CHECKING:
+    from foundation.optimizer.decider import Optimizer
+    from foundation.optimizer.engine import Engine, hurt
+    from foundation.optimizer.functions import (
+        configure,
+        history,
+        live_settings,
+        options,
+        recommendations,
+        run_once,
+    )
+    from foundation.optimizer.messages import (
+        Confirm,
+        GetOptions,
+        History,
+        ReadSettings,
+        Recall,
+        Recommendations,
+        Remember,
+        RunOnce,
+        SetOptions,
+        Tune,
+    )
+    from foundation.optimizer.rules import RULES, Rule, optimizer_rule
+
+# The control host of each node imports this package when it starts, for ``specs`` alone; all else
+# is imported when it is first asked for.
+_LATER = {
+    "decider": "Optimizer",
+    "engine": "Engine hurt",
+    "functions": "configure history live_settings options recommendations run_once",
+    "messages": (
+        "Confirm GetOptions History ReadSettings Recall Recommendations Remember RunOnce "
+        "SetOptions Tune"
+    ),
+    "rules": "RULES Rule optimizer_rule",
+}
 
 
 def specs(options: Options | None = None) -> list[ChildSpec]:
     """Return the parts of a node: a server, which has the singleton started."""
     return [OptimizerServer.spec(options)]
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _LATER.items():
+        if name in names.split():
+            found = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+            globals()[name] = found
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 __all__ = [

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from foundation.cluster.api import cluster_of
 from foundation.cluster.live_settings import SettingState
+from foundation.cluster.supervisor import await_child, whereis_child
 from foundation.facade import send_through
 from foundation.kernel.ops import current
 from foundation.optimizer.messages import (
@@ -18,10 +19,20 @@ from foundation.optimizer.messages import (
     SetOptions,
 )
 from foundation.optimizer.values import SERVER, SINGLETON, Options, Recommendation
-from foundation.otp import call, multi_call
-from foundation.process_manager import via
+from foundation.otp import Call, call, multi_call
+from foundation.process_manager import SUPERVISOR, via
+
+R = TypeVar("R")
 
 TIMEOUT = 30.0  # seconds; a cycle measures the whole cluster
+
+
+async def _ask(request: Call[R]) -> R:
+    """Call the singleton; at the start of a node wait until it runs."""
+    if whereis_child(SUPERVISOR, SINGLETON) is None:
+        await send_through(await_child, SUPERVISOR, SINGLETON, timeout=TIMEOUT)
+    answer: R = await send_through(call, via(SINGLETON), request, timeout=TIMEOUT)
+    return answer
 
 
 async def run_once() -> list[Recommendation]:
@@ -31,23 +42,24 @@ async def run_once() -> list[Recommendation]:
     counts as a cycle when the one before is ``Options.gap`` ago.
 
     Raises:
-        NoProc: the optimizer does not run (yet).
-        NoConnection, CallTimeout: its node has gone, or it is busy.
+        TimeoutError: the optimizer does not run, or is busy.
+        NoProc, NoConnection: it has just gone.
 
     What this does:
-        Calls the singleton ``"foundation.optimizer"``, wherever it is.
+        Calls the singleton ``"foundation.optimizer"``, wherever it is; where it does not run yet
+        waits for it first (``await_child``).
 
     Equivalent direct messages::
 
         from foundation.optimizer import RunOnce
         from foundation.otp import call
-        from foundation.process_manager import via
+        from foundation.process_manager import SUPERVISOR, via
         await call(via("foundation.optimizer"), RunOnce(), timeout=30)
 
     When to bypass:
         To try a rule without the optimizer: ``rule(await cluster_metrics(), {})``.
     """
-    return await send_through(call, via(SINGLETON), RunOnce(), timeout=TIMEOUT)
+    return await _ask(RunOnce())
 
 
 async def recommendations() -> list[Recommendation]:
@@ -56,19 +68,19 @@ async def recommendations() -> list[Recommendation]:
     Raises: as ``run_once``.
 
     What this does:
-        Calls the singleton ``"foundation.optimizer"``.
+        Calls the singleton ``"foundation.optimizer"``, as ``run_once``.
 
     Equivalent direct messages::
 
         from foundation.optimizer import Recommendations
         from foundation.otp import call
-        from foundation.process_manager import via
+        from foundation.process_manager import SUPERVISOR, via
         await call(via("foundation.optimizer"), Recommendations(), timeout=30)
 
     When to bypass:
         Any time: this is that call.
     """
-    return await send_through(call, via(SINGLETON), Recommendations(), timeout=TIMEOUT)
+    return await _ask(Recommendations())
 
 
 async def history() -> list[Recommendation]:
@@ -77,19 +89,19 @@ async def history() -> list[Recommendation]:
     Raises: as ``run_once``.
 
     What this does:
-        Calls the singleton ``"foundation.optimizer"``.
+        Calls the singleton ``"foundation.optimizer"``, as ``run_once``.
 
     Equivalent direct messages::
 
         from foundation.optimizer import History
         from foundation.otp import call
-        from foundation.process_manager import via
+        from foundation.process_manager import SUPERVISOR, via
         await call(via("foundation.optimizer"), History(), timeout=30)
 
     When to bypass:
         Any time: this is that call.
     """
-    return await send_through(call, via(SINGLETON), History(), timeout=TIMEOUT)
+    return await _ask(History())
 
 
 async def options() -> Options:
@@ -98,19 +110,19 @@ async def options() -> Options:
     Raises: as ``run_once``.
 
     What this does:
-        Calls the singleton ``"foundation.optimizer"``.
+        Calls the singleton ``"foundation.optimizer"``, as ``run_once``.
 
     Equivalent direct messages::
 
         from foundation.optimizer import GetOptions
         from foundation.otp import call
-        from foundation.process_manager import via
+        from foundation.process_manager import SUPERVISOR, via
         await call(via("foundation.optimizer"), GetOptions(), timeout=30)
 
     When to bypass:
         Any time: this is that call.
     """
-    return await send_through(call, via(SINGLETON), GetOptions(), timeout=TIMEOUT)
+    return await _ask(GetOptions())
 
 
 async def configure(**changes: Any) -> Options:
@@ -137,7 +149,7 @@ async def configure(**changes: Any) -> Options:
         from dataclasses import replace
         from foundation.optimizer import GetOptions, SetOptions
         from foundation.otp import call
-        from foundation.process_manager import via
+        from foundation.process_manager import SUPERVISOR, via
         optimizer = via("foundation.optimizer")
         now = await call(optimizer, GetOptions(), timeout=30)
         await call(optimizer, SetOptions(replace(now, **changes)), timeout=30)
@@ -146,7 +158,7 @@ async def configure(**changes: Any) -> Options:
         To start with other options: ``foundation.optimizer.specs(Options(...))``.
     """
     wanted = replace(await options(), **changes)
-    return await send_through(call, via(SINGLETON), SetOptions(wanted), timeout=TIMEOUT)
+    return await _ask(SetOptions(wanted))
 
 
 async def live_settings(timeout: float = 5.0) -> dict[str, dict[str, SettingState]]:

@@ -20,8 +20,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from foundation.channels.state import COMPRESS_ABOVE
 from foundation.cluster.live_settings import HOLD_BACK, SettingState
-from foundation.health_monitor.judge import IMBALANCE, imbalance
+from foundation.health_monitor.judging import IMBALANCE, imbalance
 from foundation.health_monitor.values import HIGH, LOW, ClusterMetrics
 from foundation.optimizer.values import Recommendation
 
@@ -91,7 +92,6 @@ HOLD_BACK_USUAL = 0.003
 LARGE, SMALL = 50, 10  # nodes
 LONGER, SHORTER = 5.0, 0.25
 
-COMPRESS = "channels.compress_above"
 COMPRESS_USUAL, COMPRESS_SOON = 10_240, 1_024  # bytes
 BUSY, CALM = 1000.0, 500.0  # broadcasts a second
 
@@ -128,18 +128,33 @@ def registry_hold_back(
     )
 
 
-@optimizer_rule(safe=True, setting=COMPRESS)
+@optimizer_rule(safe=True, setting=COMPRESS_ABOVE)
 def compress_broadcasts(
     metrics: ClusterMetrics, settings: Mapping[str, SettingState]
 ) -> Recommendation | None:
     """From what size on broadcasts of channels are compressed; between the limits: as it is."""
-    if COMPRESS not in settings:
+    if COMPRESS_ABOVE not in settings:
         return None
-    rate, current = metrics.broadcasts_per_minute / 60.0, settings[COMPRESS].value
+    rate, current = metrics.broadcasts_per_minute / 60.0, settings[COMPRESS_ABOVE].value
     if CALM <= rate <= BUSY:
         return None
     proposed = COMPRESS_SOON if rate > BUSY else COMPRESS_USUAL
     return Recommendation(current, proposed, f"{rate:.0f} broadcasts a second")
+
+
+@optimizer_rule(safe=False)
+def install_compression(
+    metrics: ClusterMetrics, settings: Mapping[str, SettingState]
+) -> Recommendation | None:
+    """Where there is nothing yet that could be tuned."""
+    rate = metrics.broadcasts_per_minute / 60.0
+    if COMPRESS_ABOVE in settings or rate <= BUSY:
+        return None
+    return Recommendation(
+        "no compression",
+        "channels.use(Compression(1024)), where messages are large and alike",
+        f"{rate:.0f} broadcasts a second",
+    )
 
 
 @optimizer_rule(safe=False)

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from foundation.health_monitor import Mailbox, ServiceMetrics, Settings, churn_level
-from foundation.health_monitor.combine import partitions, replica_lag
+from foundation.health_monitor.combining import partitions, replica_lag
 from tests.health_monitor.made import host, metrics, report
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from foundation.health_monitor import HealthReport, Mailbox, NodeReport, ServiceMetrics, judge
-from foundation.health_monitor.judge import by_share, imbalance, worst
+from foundation.health_monitor.judging import by_share, imbalance, worst
 from tests.health_monitor.made import metrics, report
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,6 @@ def test_without_proc_psutil_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_either_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(system, "STAT", "/nowhere")
     monkeypatch.setattr(system, "MEMINFO", "/nowhere")
-    monkeypatch.setattr(system, "psutil", None)
+    monkeypatch.setitem(sys.modules, "psutil", None)
     assert system.cpu_times() is None
     assert system.memory_percent() is None

@@ -12,7 +12,6 @@ from foundation import optimizer, process_manager
 from foundation.cluster.live_settings import HOLD_BACK
 from foundation.cluster.registry import DistributedRegistry, register, unregister
 from foundation.entry import Facades
-from foundation.errors import NoProc
 from foundation.facade import Failed
 from foundation.optimizer import (
     SERVER,
@@ -335,5 +334,5 @@ def test_it_is_restarted_when_it_ends_and_without_it_the_error_says_so() -> None
 
         assert cluster.run("a", kill) != pid
         cluster.run("a", lambda: process_manager.stop(SINGLETON))
-        with pytest.raises(NoProc):
+        with pytest.raises(TimeoutError, match=SINGLETON):
             cluster.run("a", recommendations)

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from foundation.channels.state import COMPRESS_ABOVE
 from foundation.cluster.live_settings import HOLD_BACK, SettingState
 from foundation.health_monitor import ClusterMetrics, Mailbox
 from foundation.optimizer import RULES, Recommendation, Rule, optimizer_rule
-from foundation.optimizer.rules import COMPRESS, hold_back_for
+from foundation.optimizer.rules import hold_back_for
 from tests.health_monitor.made import metrics, report
 
 
@@ -81,9 +82,11 @@ def test_broadcasts_are_compressed_sooner_above_a_thousand_a_second(
     rate: float, current: float, proposed: float | None
 ) -> None:
     found = quiet(broadcasts_per_minute=rate * 60)
-    one = look("compress_broadcasts", found, state(COMPRESS, current))
+    one = look("compress_broadcasts", found, state(COMPRESS_ABOVE, current))
     assert (None if one is None else one.proposed) == proposed
     assert look("compress_broadcasts", found, {}) is None
+    assert (look("install_compression", found, {}) is None) == (rate <= 1000.0)
+    assert look("install_compression", found, state(COMPRESS_ABOVE, current)) is None
 
 
 def test_an_expected_size_is_recommended_for_more_than_one_node() -> None:
@@ -155,7 +158,7 @@ def test_many_failing_calls_are_said() -> None:
 def test_a_quiet_cluster_with_all_set_has_nothing_to_recommend() -> None:
     sizes: dict[str, int | None] = {"a": 3, "b": 3, "c": 3}
     found = quiet(expected_is_set=True, expected_sizes=sizes)
-    settings = {**state(HOLD_BACK, 0.003), **state(COMPRESS, 10_240.0)}
+    settings = {**state(HOLD_BACK, 0.003), **state(COMPRESS_ABOVE, 10_240.0)}
     assert [rule.name for rule in RULES.values() if rule.look(found, settings)] == []
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from foundation.health_monitor.settings import Settings
 from foundation.health_monitor.values import (
     HIGH,
     LOW,
@@ -16,7 +17,6 @@ from foundation.health_monitor.values import (
     NodeMetrics,
     NodeReport,
     ServiceMetrics,
-    Settings,
 )
 from foundation.health_monitor.windows import percentile
 
