@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from foundation import optimizer, process_manager
+from foundation import channels, optimizer, process_manager
+from foundation.channels.state import COMPRESS_ABOVE
 from foundation.cluster.live_settings import HOLD_BACK
 from foundation.cluster.registry import DistributedRegistry, register, unregister
 from foundation.entry import Facades
@@ -336,3 +337,32 @@ def test_it_is_restarted_when_it_ends_and_without_it_the_error_says_so() -> None
         cluster.run("a", lambda: process_manager.stop(SINGLETON))
         with pytest.raises(TimeoutError, match=SINGLETON):
             cluster.run("a", recommendations)
+
+
+def test_the_threshold_of_compression_is_a_live_setting_of_what_is_installed_now() -> None:
+    async def install(threshold: int) -> None:
+        await channels.use(channels.Compression(threshold), name="small")
+        channels.broadcast("events", "x")  # this host has a copy now
+
+    async def other() -> None:
+        await channels.use(_nothing)
+        channels.broadcast("events", "x")
+
+    async def threshold() -> Any:
+        found = (await live_settings())["a"].get(COMPRESS_ABOVE)
+        return None if found is None else found.value
+
+    with optimized(18, nodes=1) as cluster:
+        started(cluster)
+        assert cluster.run("a", threshold) is None
+        cluster.run("a", install, 10_000)
+        assert cluster.run("a", threshold) == 10_000
+        assert cluster.run("a", lambda: call(SERVER, Tune(COMPRESS_ABOVE, 1024))) == 1024
+        cluster.run("a", other)  # what is installed beside it does not undo that
+        assert cluster.run("a", threshold) == 1024
+        cluster.run("a", install, 5_000)  # what is installed anew in its place does
+        assert cluster.run("a", threshold) == 5_000
+
+
+def _nothing(envelope: Any, next: Any) -> Any:
+    return next(envelope)
