@@ -223,7 +223,7 @@ class Process:
             self.resolve(token, True, UNSET)
         else:
             if isinstance(token, Caller):
-                self.kernel.calls_failed += 1
+                self.kernel.counts.calls_failed += 1
             self.resolve(token, False, _timeout_error(token))
 
     def resolve(self, token: Any, ok: bool, value: Any) -> None:

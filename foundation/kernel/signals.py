@@ -166,7 +166,7 @@ class Signals:
         process.state = "dead"
         process.idle = False
         if type(reason) is Crash:
-            kernel.crashes += 1
+            kernel.counts.crashes += 1
         token, process.waiting = process.waiting, None
         if getattr(token, "_asyncio_future_blocking", None) is not None:
             token.cancel()

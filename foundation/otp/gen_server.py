@@ -289,7 +289,7 @@ async def stop(server: Any, reason: Any = "normal", *, timeout: float | None = N
         await ops.system_call(server, SysRequest("stop", (reason,)), timeout=timeout)
     except CallExit as error:
         if error.reason == reason and (type(error) is CallExit or not error.definite):
-            ops.current().kernel.calls_failed -= 1  # it ended as it was asked to
+            ops.current().kernel.counts.calls_failed -= 1  # it ended as it was asked to
             return
         raise
 

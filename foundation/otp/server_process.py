@@ -139,7 +139,7 @@ class ServerProcess(Process):
                         self.callback = "handle_call"
                         result = server.handle_call(item.request, item)
                     except BaseException as error:
-                        kernel.handled += kernel.budget - budget
+                        kernel.counts.handled += kernel.budget - budget
                         self.crashed(error)
                         return
                     if type(result) not in SPECIAL:
@@ -152,7 +152,7 @@ class ServerProcess(Process):
                         self.callback = "handle_cast"
                         result = server.handle_cast(item[1])
                     except BaseException as error:
-                        kernel.handled += kernel.budget - budget
+                        kernel.counts.handled += kernel.budget - budget
                         self.crashed(error)
                         return
                     if result is not None:
@@ -160,17 +160,17 @@ class ServerProcess(Process):
                 else:
                     self.handle_other(item)
                     if self.debug is not None:  # switched on just now: the fast loop ends here
-                        kernel.handled -= budget
+                        kernel.counts.handled -= budget
                         budget = 0
                 if self.exiting is not UNSET and self.coro is None:
                     kernel.die(self, self.exiting)
                 if self.coro is not None or self.state != "running":
-                    kernel.handled += kernel.budget - budget
+                    kernel.counts.handled += kernel.budget - budget
                     self._parked()
                     return
                 if not budget:
                     break
-            kernel.handled += kernel.budget - budget
+            kernel.counts.handled += kernel.budget - budget
         self._rest()
 
     def serve(self, caller: Caller) -> None:
@@ -178,7 +178,7 @@ class ServerProcess(Process):
         CURRENT.set(self)
         self.idle = False
         if self.debug is not None:
-            self.kernel.handled -= 1  # which ``Debug.run`` counts, too
+            self.kernel.counts.handled -= 1  # which ``Debug.run`` counts, too
             self.mailbox.append(caller)
             self.run()
             return

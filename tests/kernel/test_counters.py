@@ -42,7 +42,7 @@ def counted(body: Any, seed: int = 1) -> tuple[int, int, int]:
         simulation.run(body)
         simulation.advance(1.0)
         kernel = simulation.main.kernel
-        return kernel.messages_taken(), kernel.calls_failed, kernel.crashes
+        return kernel.messages_taken(), kernel.counts.calls_failed, kernel.counts.crashes
 
 
 @pytest.mark.parametrize("seed", range(10))
