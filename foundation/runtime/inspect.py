@@ -37,26 +37,27 @@ def snapshot(kernel: Kernel) -> dict[str, Any]:
         "host": kernel.address,
         "incarnation": kernel.incarnation,
         "os_pid": os.getpid(),
-        "rss_bytes": _resident_bytes(),
+        "rss_bytes": resident_bytes(),
         "cpu_seconds": time.process_time(),
         "process_count": len(processes),
         "slices": kernel.slices,
         "mailboxes": sum(len(p.mailbox) for p in processes),
         "frames_in": remote.frames_in,
         "frames_out": remote.frames_out,
-        "processes": [_describe(p) for p in processes[:PROCESSES_MAX]],
+        "processes": [describe(p) for p in processes[:PROCESSES_MAX]],
         **{name: part() for name, part in kernel.tables.get(PARTS, {}).items()},
     }
 
 
-def _describe(process: Process) -> dict[str, Any]:
+def describe(process: Process) -> dict[str, Any]:
+    """Describe a process as plain data."""
     name = process.name
     return {
         "pid": text(process.pid),
         "name": None if name is None else name if isinstance(name, str) else repr(name),
         "kind": process.kind,
-        "class": _class(process),
-        "state": _state(process),
+        "class": class_of(process),
+        "state": state_of(process),
         "mailbox": len(process.mailbox),
         "links": len(process.links or ()),
         "monitored_by": len(process.watchers or ()),
@@ -65,7 +66,8 @@ def _describe(process: Process) -> dict[str, Any]:
     }
 
 
-def _class(process: Process) -> str:
+def class_of(process: Process) -> str:
+    """Return the name of the class that *process* runs, or is about to."""
     server = getattr(process, "server", None)
     start = getattr(process, "start_spec", None)
     if server is None and start:  # it is about to begin
@@ -73,7 +75,8 @@ def _class(process: Process) -> str:
     return getattr(server, "module", "") or type(server or process).__qualname__
 
 
-def _state(process: Process) -> str:
+def state_of(process: Process) -> str:
+    """Return what *process* is doing, in one word."""
     if process.state != "running":
         return process.state
     if process.coro is not None:
@@ -86,7 +89,8 @@ def text(pid: Pid) -> str:
     return f"{pid.host}.{pid.incarnation}.{pid.serial}"
 
 
-def _resident_bytes() -> int:
+def resident_bytes() -> int:
+    """Return the memory of this operating-system process."""
     try:
         with open("/proc/self/statm") as file:
             return int(file.read().split()[1]) * resource.getpagesize()

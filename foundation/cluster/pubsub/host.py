@@ -44,6 +44,11 @@ class PubSubHost:
             found = self._exchanges[name] = Exchange(self.kernel, self.cluster, name)
         return found
 
+    @property
+    def exchanges(self) -> dict[str, Exchange]:
+        """The topics of all names that this host has used; not to be changed."""
+        return self._exchanges
+
     def presences(self, name: str) -> Presences:
         """Return the presences of *name*."""
         found = self._presences.get(name)
