@@ -25,6 +25,7 @@ PACKAGES: tuple[str, ...] = (
     "foundation.channels",
     "foundation.process_manager",
     "foundation.service_mesh",
+    "foundation.observer",
 )
 
 

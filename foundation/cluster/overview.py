@@ -104,7 +104,8 @@ def _by_name(
         line = lines.get(whole)
         if line is None:
             line = lines[whole] = _line(whole, record)
-        line["wanted"] += len(coordinator.candidates.eligible(record.labels)) if record.every_node else 1
+        eligible = coordinator.candidates.eligible(record.labels)
+        line["wanted"] += len(eligible) if record.every_node else 1
         found[key] = line
     return found
 
@@ -193,10 +194,7 @@ def _topics(table: Any, rows: int) -> dict[str, Any]:
 def subscribers(pubsub: Any, rows: int) -> dict[str, Any]:
     """Return, by pubsub, the topics with most subscribers in this host, and how many."""
     return {
-        name: [
-            {"topic": _name(said), "pattern": kind == PATTERN, "subscribers": count}
-            for count, kind, said in _most_subscribed(exchange, rows)
-        ]
+        name: [_subscribed(exchange, *most) for most in _most_subscribed(exchange, rows)]
         for name, exchange in sorted(pubsub.exchanges.items())
     }
 
@@ -208,6 +206,14 @@ def _most_subscribed(exchange: Any, rows: int) -> list[tuple[int, int, str]]:
         for said in exchange.local.texts(kind)[:ENTRIES]
     )
     return heapq.nlargest(rows, counted)
+
+
+def _subscribed(exchange: Any, count: int, kind: int, said: str) -> dict[str, Any]:
+    line = {"topic": _name(said), "pattern": kind == PATTERN, "subscribers": count}
+    volume = getattr(exchange, "volumes", {}).get(said)  # of topics that are counted
+    if volume is not None and kind == TOPIC:
+        line["published"], line["received"] = volume.published, volume.received
+    return line
 
 
 def _name(said: Any) -> str:

@@ -185,7 +185,8 @@ class Overlook:
 
         def done(gathering: Gathering) -> None:
             found = gathering.found
-            nodes = {_node(host): found[host] for host in sorted(found) if isinstance(host, str)}
+            hosts = sorted(host for host in found if isinstance(host, str))
+            nodes = {_node(host): found[host] for host in hosts}
             missing = sorted(_node(host) for host in gathering.waiting if isinstance(host, str))
             late = {"ok": False, "value": "timeout"}
             told(
