@@ -20,3 +20,8 @@ class Parts(Call[str]):
     """
 
     rows: int = 100
+
+
+@dataclass(frozen=True)
+class Metrics(Call[str]):
+    """Ask for the metrics of the health monitor as Prometheus text; ``""`` when there are none."""

@@ -112,6 +112,15 @@ async def health(rows: int) -> Any:
     return await _result(_package("foundation.health_monitor").cluster_health())
 
 
+async def metrics() -> str:
+    """Return the metrics of the health monitor as Prometheus text; ``""`` when there are none."""
+    try:
+        export = getattr(_package("foundation.health_monitor"), "prometheus", None)
+        return "" if export is None else str(await _result(export()))
+    except (Absent, NoProc):
+        return ""
+
+
 async def advice(rows: int) -> Any:
     """Return what the optimizer recommends, and what it did."""
     found = await _result(_package("foundation.optimizer").recommendations())

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from foundation.errors import NodeError
-from foundation.observer.messages import SERVER, Parts
+from foundation.observer.messages import SERVER, Metrics, Parts
 from foundation.observer.picture import of_node, picture
 from foundation.runtime import directory
 from foundation.runtime.attach import Attached
@@ -70,10 +70,23 @@ class Watch:
         rows = self._rows
         alone = self._node == self.entry.name
         look = Look(rows, match, not alone, {"facades": (SERVER, Parts(rows))})
+        return _decoded(await self._asked(look))
+
+    async def metrics(self) -> str:
+        """Return what the health monitor exports as Prometheus text; ``""`` when nothing is.
+
+        Raises:
+            NodeError: as ``look``.
+        """
+        found = await self._asked(Look(1, whole=False, servers={"metrics": (SERVER, Metrics())}))
+        answer = found["answers"]["metrics"]
+        return str(answer["value"]) if answer["ok"] else ""
+
+    async def _asked(self, look: Look) -> Raw:
         answer = await self._attached.ask(look)
         if not isinstance(answer, Looked):
             raise NodeError(f"node {self.entry.name!r} answered with {answer!r}")
-        return _decoded(answer.found)
+        return answer.found
 
     async def move_on(self) -> None:
         """Ask another node of the cluster from now on, if one runs on this machine.
