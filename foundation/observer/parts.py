@@ -8,6 +8,7 @@ are here, and use what any process may use. What a node does not run is left out
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import importlib
 import inspect
 import json
@@ -15,10 +16,11 @@ from collections.abc import Callable
 from typing import Any
 
 from foundation.errors import NoProc
-from foundation.kernel.ops import whereis
+from foundation.kernel.ops import current, whereis
 from foundation.observer.plain import plain, shown
 
 PART_SECONDS = 1.0  # that one part may take
+HEALTH_SECONDS = 5.0  # that a judgement of the health monitor serves
 
 Source = Callable[[int], Any]
 
@@ -28,6 +30,7 @@ class Absent(Exception):
 
 
 _parts: dict[str, Source] = {}
+_reports: list[tuple[float, Any]] = []  # the latest judgement, and when it was made
 
 
 def add(name: str, part: Source) -> None:
@@ -108,27 +111,46 @@ def channels(rows: int) -> Any:
 
 
 async def health(rows: int) -> Any:
-    """Return the report of the health monitor."""
-    return await _result(_package("foundation.health_monitor").cluster_health())
+    """Return the judgement of the health monitor, and the numbers that it is about.
+
+    They are measured for it, on all nodes, so an older one serves for ``HEALTH_SECONDS``.
+    """
+    return _judgement(await _report())
+
+
+async def _report() -> Any:
+    now = current().kernel.driver.now()
+    if not _reports or now - _reports[0][0] >= HEALTH_SECONDS:
+        package = _package("foundation.health_monitor", "foundation.health_monitor")
+        report = await package.cluster_health(timeout=0.8 * PART_SECONDS)
+        _reports[:] = [(now, report)]
+    return _reports[0][1]
+
+
+def _judgement(report: Any) -> Any:
+    told = ("status", "cluster", "services", "infrastructure", "score", "reasons")
+    judged = {name: getattr(report, name) for name in (*told, "recommendations")}
+    names = [field.name for field in dataclasses.fields(report.metrics)]
+    numbers = {name: getattr(report.metrics, name) for name in names}
+    simple = {n: v for n, v in numbers.items() if v is None or isinstance(v, (int, float, str))}
+    return {**judged, "metrics": simple}
 
 
 async def metrics() -> str:
     """Return the metrics of the health monitor as Prometheus text; ``""`` when there are none."""
     try:
-        export = getattr(_package("foundation.health_monitor"), "prometheus", None)
-        return "" if export is None else str(await _result(export()))
+        package = _package("foundation.health_monitor", "foundation.health_monitor")
+        return str(package.exposition(await package.cluster_health()))
     except (Absent, NoProc):
         return ""
 
 
 async def advice(rows: int) -> Any:
     """Return what the optimizer recommends, and what it did."""
-    found = await _result(_package("foundation.optimizer").recommendations())
-    return {"count": len(found), "lines": list(found)[:rows]}
-
-
-async def _result(value: Any) -> Any:
-    return await value if inspect.isawaitable(value) else value
+    package = _package("foundation.optimizer", "foundation.optimizer")
+    found = package.recommendations()
+    lines = list(await found if inspect.isawaitable(found) else found)
+    return {"count": len(lines), "lines": lines[:rows]}
 
 
 for _part in (services, channels, health, advice):

@@ -17,6 +17,7 @@ Row = dict[str, Any]
 
 PROCESSES = 500  # rows
 TREE = 500
+ALONE = "(alone)"  # the name of the cluster of a node that is in none
 CHANNEL = "foundation:"  # what the topics of channels begin with
 
 
@@ -86,7 +87,7 @@ def _lines(part: Any) -> list[Row]:
 
 
 def _cluster(part: Raw | None) -> Raw | None:
-    if part is None:
+    if part is None or part["cluster"] == ALONE:
         return None
     names = ("cluster", "settled", "expected_size", "view", "counters")
     size = part.get("size", len(part["members"]))
@@ -190,6 +191,7 @@ def _distributed(supervisors: Raw) -> tuple[list[Row], dict[str, str]]:
                 {
                     "supervisor": supervisor,
                     **line,
+                    "instances": sorted(line["instances"], key=_place),
                     "running": running,
                     "status": _status(line, running),
                     "nodes": sorted({each["node"] for each in line["instances"]}),
@@ -200,6 +202,10 @@ def _distributed(supervisors: Raw) -> tuple[list[Row], dict[str, str]]:
                 if each["pid"] is not None:
                     names[each["pid"]] = line["name"] + number
     return rows, names
+
+
+def _place(instance: Row) -> tuple[int, str]:
+    return (instance["part"] or 0, instance["node"])
 
 
 def _status(line: Row, running: int) -> str:

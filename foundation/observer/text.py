@@ -138,7 +138,7 @@ def _services(picture: Raw, rows: int | None) -> list[str]:
     made = [
         (
             line["name"],
-            line["instance"],
+            "-" if line["instance"] == line["pid"] else line["instance"],
             "healthy" if line["healthy"] else "UNHEALTHY",
             line["node"],
             line["pid"],
@@ -200,7 +200,10 @@ def tree_lines(picture: Raw) -> list[str]:
     """Return the supervision trees."""
     made: list[str] = []
     bars: list[bool] = []  # by depth: whether a sibling follows, below which a line goes on
+    rest: list[tuple[int, str]] = []  # depth, and what stands below the children shown
     for row in picture["tree"]:
+        while rest and rest[-1][0] >= row["depth"]:
+            made.append(rest.pop()[1])
         del bars[row["depth"] :]
         bars.append(not row["last"])
         indent = "".join("│  " if goes_on else "   " for goes_on in bars[1:-1])
@@ -209,7 +212,8 @@ def tree_lines(picture: Raw) -> list[str]:
         if row["hidden"]:
             below = "" if row["depth"] == 0 else "   " if row["last"] else "│  "
             more = _many(row["hidden"], "more child", "more children")
-            made.append(f"{indent}{below}   … {more}")
+            rest.append((row["depth"], f"{indent}{below}   … {more}"))
+    made += [line for _, line in reversed(rest)]
     if picture["tree_more"]:
         made.append(f"... and {picture['tree_more']:,} more")
     made += [f"(node {clean(name)} did not answer)" for name in picture["missing"]["nodes"]]

@@ -6,6 +6,7 @@ from typing import Any
 
 Row = dict[str, Any]
 
+CHILDREN = 20  # of one parent that have none of their own; the rest is counted
 ROOTS = ("supervisor", "runner")  # kinds of processes that begin a tree when nobody else does
 
 
@@ -34,11 +35,22 @@ def tree(rows: list[Row], hidden: dict[str, int]) -> list[Row]:
     ]
     while waiting:
         row, depth, last = waiting.pop()
-        made.append({**row, "depth": depth, "last": last, "hidden": hidden.get(row["pid"], 0)})
-        below = children.pop(row["pid"], [])  # once: no circle of parents can go on for ever
+        all_below = children.pop(row["pid"], [])  # once: no circle of parents can go on for ever
+        below = _shown(all_below, children)
+        more = hidden.get(row["pid"], 0) + len(all_below) - len(below)
+        made.append({**row, "depth": depth, "last": last, "hidden": more})
         for number, child in enumerate(reversed(below)):
             waiting.append((child, depth + 1, number == 0))
     return made
+
+
+def _shown(below: list[Row], children: dict[str, list[Row]]) -> list[Row]:
+    """Return the children to show: the first leaves, and all that have children."""
+    leaves = [row["pid"] for row in below if row["pid"] not in children]
+    if len(leaves) <= CHILDREN:
+        return below
+    left_out = frozenset(leaves[CHILDREN:])
+    return [row for row in below if row["pid"] not in left_out]
 
 
 def pid_order(pid: str) -> tuple[str, int, int]:

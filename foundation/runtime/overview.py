@@ -202,9 +202,13 @@ class Overlook:
         asked = (look.rows, look.match)
         everybody = [here, *others, *servers]
         gathering = self._gather("ov_node", everybody, NODE_SECONDS, asked, done)
-        for key in servers:
-            self._ask(*look.servers[key[1]], partial(gathering.answered, key))
-        self.gather_node(*asked, lambda found: gathering.answered(here, found))
+
+        def here_told(found: dict[str, Any]) -> None:
+            gathering.answered(here, found)
+            for key in servers:  # only now: what is looked at does not show that it is looked at
+                self._ask(*look.servers[key[1]], partial(gathering.answered, key))
+
+        self.gather_node(*asked, here_told)
 
     def _ask(self, server: Any, request: Any, told: Told) -> None:
         kernel = self._kernel

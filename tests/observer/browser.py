@@ -100,8 +100,9 @@ class Browser:
     # The page
 
     def open(self, url: str) -> None:
-        """Load a page."""
+        """Load a page, and wait until it has been."""
         self.ask("Page.navigate", url=url)
+        self.until(f"location.href === {json.dumps(url)} && document.readyState === 'complete'")
 
     def run(self, script: str) -> Any:
         """Return the value of an expression; promises are awaited."""
@@ -117,7 +118,7 @@ class Browser:
         while not (value := self.run(script)):
             assert time.monotonic() < deadline, (
                 f"{script} is not true after {seconds} s; errors: {self.errors}; "
-                f"page: {self.run('document.body.innerText')[:3000]}"
+                f"page: {self.run('document.body?.innerText')}"
             )
             time.sleep(0.05)
         return value

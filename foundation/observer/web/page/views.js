@@ -143,7 +143,7 @@ export class Views {
         tone: (s) => (s.healthy ? null : "bad"),
         columns: [
           { title: "Service", value: (s) => s.name, show: (s) => element("b", {}, s.name), kind: "long" },
-          text("Instance", (s) => s.instance, { kind: "long" }),
+          text("Instance", (s) => (s.instance === s.pid ? "–" : s.instance), { kind: "long", hint: "Its own name, if it was given one" }),
           { title: "Health", value: (s) => String(s.healthy), show: (s) => badge(s.healthy ? "healthy" : "unhealthy") },
           { title: "Breaker", value: (s) => s.breaker, show: (s) => (s.breaker && s.breaker !== "closed" ? badge(s.breaker) : "closed"), hint: "Circuit breaker of the node that is asked" },
           text("Node", (s) => s.node),
@@ -167,9 +167,9 @@ export class Views {
         caption: "Advice of the optimizer", empty: "No advice.", key: (a) => `${a.rule}/${a.reason}`,
         columns: [
           { title: "Rule", value: (a) => a.rule, show: (a) => element("b", {}, String(a.rule ?? "–")) },
-          { title: "State", value: (a) => String(a.applied), show: (a) => badge(a.reverted ? "taken back" : a.applied ? "applied" : a.safe ? "safe" : "for you to do", a.applied ? "good" : "info") },
+          { title: "State", value: (a) => String(a.applied), show: (a) => badge(a.reverted ? "taken back" : a.applied ? "applied" : a.safe ? "safe" : "for you to do", a.applied && !a.reverted ? "good" : "info") },
           text("Now", (a) => shown(a.current), { right: true }), text("Better", (a) => shown(a.proposed), { right: true }),
-          text("Reason", (a) => a.reason, { kind: "long" }),
+          text("Reason", (a) => a.reason, { kind: "long" }), text("Outcome", (a) => a.outcome, { kind: "long" }),
         ],
       }),
     };
@@ -250,12 +250,22 @@ export class Views {
     const open = health.reasons.length + advice.filter((line) => !line.applied).length;
     $("health-count").textContent = number(open);
     $("health-count").hidden = open === 0;
+    const numbers = Object.entries(health.report?.metrics ?? {});
+    $("numbers-panel").hidden = numbers.length === 0;
+    $("numbers").replaceChildren(...numbers.map(([name, value]) => element("div", {}, element("dt", {}, name.replaceAll("_", " ")), element("dd", {}, measured(name, value)))));
     const said = JSON.stringify(parts);
     if ($("parts").dataset.said !== said) {
       $("parts").dataset.said = said;
       $("parts").replaceChildren(...Object.entries(parts).map(([name, part]) => element("div", { class: "panel" }, element("h3", {}, name), element("pre", { tabindex: "0" }, JSON.stringify(part, null, 2)))));
     }
   }
+}
+
+function measured(name, value) {
+  if (typeof value !== "number") return shown(value);
+  if (name.endsWith("_bytes")) return size(value);
+  if (name === "checked_at") return new Date(value * 1000).toLocaleTimeString();
+  return Number.isInteger(value) ? number(value) : value.toFixed(value < 10 ? 2 : 0);
 }
 
 function shown(value) {
