@@ -194,8 +194,8 @@ def _topics(table: Any, rows: int) -> dict[str, Any]:
 def subscribers(pubsub: Any, rows: int) -> dict[str, Any]:
     """Return, by pubsub, the topics with most subscribers in this host, and how many."""
     return {
-        name: [_subscribed(exchange, *most) for most in _most_subscribed(exchange, rows)]
-        for name, exchange in sorted(pubsub.exchanges.items())
+        each.name: [_subscribed(each, *most) for most in _most_subscribed(each, rows)]
+        for each in sorted(pubsub.exchanges(), key=lambda each: each.name)
     }
 
 

@@ -89,7 +89,7 @@ def text(pid: Pid) -> str:
 
 
 def resident_bytes() -> int:
-    """Return the memory of this operating-system process."""
+    """Return how much memory this operating-system process has now; elsewhere its peak."""
     try:
         with open("/proc/self/statm") as file:
             return int(file.read().split()[1]) * resource.getpagesize()

@@ -44,10 +44,9 @@ class PubSubHost:
             found = self._exchanges[name] = Exchange(self.kernel, self.cluster, name)
         return found
 
-    @property
-    def exchanges(self) -> dict[str, Exchange]:
-        """The topics of all names that this host has used; not to be changed."""
-        return self._exchanges
+    def exchanges(self) -> list[Exchange]:
+        """Return the topics of all names that are used in this host."""
+        return list(self._exchanges.values())
 
     def presences(self, name: str) -> Presences:
         """Return the presences of *name*."""
