@@ -7,6 +7,7 @@ from typing import Any
 from foundation.entry import Facades
 from foundation.observer import Parts
 from foundation.observer.messages import SERVER
+from foundation.observer.picture import picture
 from foundation.observer.watch import _decoded
 from foundation.otp import GenServer
 from foundation.runtime.messages import Look
@@ -36,6 +37,12 @@ def look(cluster: ClusterSimulation, node: str = "a", **options: Any) -> dict[st
     cluster.until(lambda: found, 3.0)
     answer = found[0]["answers"].get("facades")
     return _decoded(found[0]) if answer is not None else found[0]
+
+
+def distributed(cluster: ClusterSimulation) -> list[dict[str, Any]]:
+    """Return the lines of what is distributed, but for foundation's own."""
+    rows = picture(look(cluster))["distributed"]
+    return [row for row in rows if not row["name"].startswith("foundation.")]
 
 
 def process(pid: str, parent: str | None = None, **more: Any) -> dict[str, Any]:
