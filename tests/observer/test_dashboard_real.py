@@ -177,7 +177,7 @@ def test_a_real_browser_shows_the_cluster_and_what_changes(cli: Cli, page: Brows
 
     # The other sections
     go(page, "distributed")
-    row = "document.querySelector('[data-key=\\"foundation.processes/only-one\\"]')"
+    row = "document.querySelector('[data-key=\"foundation.processes/only-one\"]')"
     page.until(f"{row}?.querySelector('.badge').innerText === 'running'")
     go(page, "health")
     assert any("messages wait for full" in each for each in page.texts("#reasons li"))
