@@ -1,6 +1,6 @@
 """How well a cluster is, from its picture (pure).
 
-The health monitor's word counts where there is one; what the picture itself shows is added.
+The health monitor's word counts where there is one; who did not answer just now is added.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any
 
 HEALTHY, DEGRADED, CRITICAL = "healthy", "degraded", "critical"
 ORDER = (HEALTHY, DEGRADED, CRITICAL)
-FULL = 1000  # messages that wait in one mailbox: its process does not keep up
+FULL = 10_000  # messages that wait in one mailbox: its process does not keep up
 
 Raw = dict[str, Any]
 
@@ -21,10 +21,13 @@ def judge(made: Raw, report: Any) -> Raw:
         made: the picture.
         report: of the health monitor, or None.
     """
-    seen = _reasons(made)
+    alone = not isinstance(report, dict)
+    seen = [*_of_nodes(made), *_of_hosts(made)]
+    if alone:
+        seen += [*_of_children(made), *_of_work(made)]
     worst = max((level for level, _ in seen), key=ORDER.index, default=HEALTHY)
     reasons = [text for _, text in seen]
-    if not isinstance(report, dict):
+    if alone:
         return {
             "status": worst,
             "reasons": reasons,
@@ -51,10 +54,6 @@ def _texts(value: Any) -> list[str]:
             each = each.get("text") or each.get("reason") or each.get("message") or str(each)
         found.append(str(each))
     return found
-
-
-def _reasons(made: Raw) -> list[tuple[str, str]]:
-    return [*_of_nodes(made), *_of_hosts(made), *_of_children(made), *_of_work(made)]
 
 
 def _of_nodes(made: Raw) -> list[tuple[str, str]]:

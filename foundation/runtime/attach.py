@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from thespian.actors import ActorAddress
@@ -49,6 +50,9 @@ class Attached:
             refused = outside.refusals
             await self.close()  # a late answer must not be taken for that to the next question
             raise self._failed(refused) from None
+        except asyncio.CancelledError:
+            await self.close()  # for the same reason
+            raise
 
     def _failed(self, refused: int) -> NodeError:
         node = f"node {self.entry.name!r} (program {self.entry.os_pid})"

@@ -78,6 +78,21 @@ def test_its_own_names_are_served_on_any_port(watch: Shown, host: str) -> None:
     assert client(watch, "Shop.example").get("/", headers={"host": host}).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("site", "mode", "status"),
+    [
+        ("cross-site", "no-cors", 403), ("same-site", "cors", 403), ("cross-site", "cors", 403),
+        ("cross-site", "navigate", 200), ("same-origin", "cors", 200), ("none", "navigate", 200),
+    ],
+)  # fmt: skip
+def test_pages_of_other_sites_cannot_even_ask(
+    watch: Shown, site: str, mode: str, status: int
+) -> None:
+    headers = {"sec-fetch-site": site, "sec-fetch-mode": mode}
+    assert client(watch).get("/health", headers=headers).status_code == status
+    assert len(watch.looks) == (status == 200)
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
 def test_it_only_shows(watch: Shown, method: str) -> None:
     assert client(watch).request(method, "/health").status_code == 405

@@ -73,9 +73,18 @@ class Guard:
             shown = ", ".join(sorted(self._hosts))
             text = f"this dashboard answers to {shown} only; see foundation dashboard --allow-host"
             return PlainTextResponse(text, 421)
+        if _from_elsewhere(scope["headers"]):
+            return PlainTextResponse("the dashboard answers to its own page only", 403)
         if scope["method"] not in ("GET", "HEAD"):
             return PlainTextResponse("the dashboard only shows", 405, {"allow": "GET, HEAD"})
         return None
+
+
+def _from_elsewhere(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a page of another site asks, other than by a link that somebody has followed."""
+    found = dict(headers)
+    site, mode = found.get(b"sec-fetch-site", b"none"), found.get(b"sec-fetch-mode", b"navigate")
+    return site not in (b"none", b"same-origin") and mode != b"navigate"
 
 
 def _with_headers(send: Send) -> Send:

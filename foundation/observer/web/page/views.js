@@ -241,7 +241,7 @@ export class Views {
   health() {
     const { health, notes, advice, parts } = this.picture;
     $("health-status").replaceChildren(badge(health.status));
-    $("health-source").textContent = health.source === "health_monitor" ? "By the health monitor, and what this picture shows." : "From what this picture shows; no health monitor runs here.";
+    $("health-source").textContent = health.source === "health_monitor" ? "By the health monitor; who did not answer just now is added." : "From what this picture shows; no health monitor runs here.";
     list("reasons", [...health.reasons, ...notes].length ? [...health.reasons, ...notes] : ["Nothing is wrong."]);
     list("recommendations", health.recommendations);
     $("recommendations-title").hidden = health.recommendations.length === 0;
@@ -252,7 +252,7 @@ export class Views {
     $("health-count").hidden = open === 0;
     const numbers = Object.entries(health.report?.metrics ?? {});
     $("numbers-panel").hidden = numbers.length === 0;
-    $("numbers").replaceChildren(...numbers.map(([name, value]) => element("div", {}, element("dt", {}, name.replaceAll("_", " ")), element("dd", {}, measured(name, value)))));
+    $("numbers").replaceChildren(...numbers.map(([name, value]) => element("div", {}, element("dt", {}, label(name)), element("dd", {}, measured(name, value)))));
     const said = JSON.stringify(parts);
     if ($("parts").dataset.said !== said) {
       $("parts").dataset.said = said;
@@ -261,11 +261,16 @@ export class Views {
   }
 }
 
+function label(name) {
+  return name.replace(/_(p50|p99|average)?_?us$/, " $1 (µs)").replace(/_ms$/, " (ms)").replace(/_bytes$/, "").replaceAll("_", " ");
+}
+
 function measured(name, value) {
+  if (typeof value === "boolean") return value ? "yes" : "no";
   if (typeof value !== "number") return shown(value);
   if (name.endsWith("_bytes")) return size(value);
   if (name === "checked_at") return new Date(value * 1000).toLocaleTimeString();
-  return Number.isInteger(value) ? number(value) : value.toFixed(value < 10 ? 2 : 0);
+  return Number.isInteger(value) || value >= 100 ? number(value) : value.toFixed(value < 10 ? 2 : 1);
 }
 
 function shown(value) {
