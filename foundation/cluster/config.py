@@ -15,6 +15,7 @@ from foundation.transport.config import is_loopback
 if TYPE_CHECKING:
     from foundation.cluster.modes import Choice, Probes, ResolvedCluster
 
+ALONE = "alone"  # what the names of clusters of one begin with; nobody else has the whole name
 MAX_NAME = 1024  # characters; the membership refuses longer ones from others
 MAX_LABELS = 64  # the same
 MAX_LABELS_BYTES = 1024  # of all keys and values: every piece of news of the node holds them
@@ -124,6 +125,11 @@ class ClusterConfig:
         from foundation.cluster.modes import validate
 
         return validate(settings, env)
+
+    @property
+    def alone(self) -> bool:
+        """Whether this is the cluster of one of a node that is alone."""
+        return self.strategies == () and self.name.startswith(f"{ALONE}-")
 
     @property
     def accepts_code(self) -> bool:

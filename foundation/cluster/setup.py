@@ -11,6 +11,7 @@ from foundation.cluster.describe import install_describe
 from foundation.cluster.host import Binding, ClusterHost, Wire
 from foundation.cluster.lanes import LaneWire, install_lanes
 from foundation.cluster.names import install_names
+from foundation.cluster.overview import install_overview
 from foundation.cluster.pubsub.host import install_pubsub
 from foundation.cluster.registry.host import install_registry
 from foundation.cluster.supervisor.install import install_supervisor
@@ -62,3 +63,4 @@ def _install(cluster: ClusterHost, open_wire: OpenWire) -> None:
     install_describe(cluster)
     install_pubsub(cluster)
     install_supervisor(cluster)
+    install_overview(cluster)

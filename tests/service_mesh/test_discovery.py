@@ -15,7 +15,7 @@ from foundation.errors import (
     UnknownDistributedRegistry,
     Unsendable,
 )
-from foundation.kernel.ops import exit, me, receive, send, spawn
+from foundation.kernel.ops import exit, me, monitor, receive, send, spawn
 from foundation.kernel.values import Pid
 from foundation.otp import GenServer, call
 from foundation.service_mesh import (
@@ -187,7 +187,8 @@ def test_a_process_can_be_registered_by_any_other() -> None:
 def test_registering_in_vain_leaves_nothing() -> None:
     async def body(elsewhere: Pid) -> None:
         dead = spawn(lambda: None)
-        await call(await Idle.start(), "x")  # dead has run by now
+        monitor(dead)
+        await receive()  # the news of its end
         wrong: list[tuple[type[Exception], Any, dict[str, Any]]] = [
             (NoProc, dead, {}),
             (NoProc, Pid("zzz/w1", 1, 1), {}),

@@ -44,6 +44,10 @@ class PubSubHost:
             found = self._exchanges[name] = Exchange(self.kernel, self.cluster, name)
         return found
 
+    def exchanges(self) -> list[Exchange]:
+        """Return the topics of all names that are used in this host."""
+        return list(self._exchanges.values())
+
     def presences(self, name: str) -> Presences:
         """Return the presences of *name*."""
         found = self._presences.get(name)

@@ -14,6 +14,7 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 from foundation.cluster.registry.keys import decode_key
@@ -114,6 +115,13 @@ class Index:
     def __len__(self) -> int:
         raise NotImplementedError
 
+    def first(self, n: int) -> list[Record]:
+        """Return *n* of what readers see, or fewer; for tools."""
+        return list(islice(self._seen(), n))
+
+    def _seen(self) -> Iterator[Record]:
+        raise NotImplementedError
+
     def of_pid(self, pid: Pid) -> list[Record]:
         """Return the records of *pid* that readers see."""
         return [self._records[slot] for slot in self._by_pid.get(pid, ())]
@@ -196,6 +204,9 @@ class UniqueIndex(Index):
     def __iter__(self) -> Iterator[Record]:
         return iter(list(self._by_key.values()))
 
+    def _seen(self) -> Iterator[Record]:
+        return iter(self._by_key.values())
+
     def __len__(self) -> int:
         return len(self._by_key)
 
@@ -249,6 +260,9 @@ class DuplicateIndex(Index):
 
     def __iter__(self) -> Iterator[Record]:
         return iter(list(self._records.values()))
+
+    def _seen(self) -> Iterator[Record]:
+        return iter(self._records.values())
 
     def __len__(self) -> int:
         return len(self._records)
