@@ -28,6 +28,8 @@ _PLAIN = frozenset({str, int, bytes, type(None)})  # types that ``normal_key`` r
 
 DERIVED = 8  # functions whose results are kept for each key, see ``derive``
 
+_MISSING = object()
+
 Told = Callable[[Change], None]
 Slot = tuple[str, Any]  # (node, key in the table)
 
@@ -116,8 +118,10 @@ class Index:
         """Return ``function(key, lookup(key))``, made again only when the entries have changed."""
         filed = key if type(key) in _PLAIN else normal_key(key)
         kept = self._derived.get(filed)
-        if kept is not None and function in kept:
-            return kept[function]
+        if kept is not None:
+            result = kept.get(function, _MISSING)
+            if result is not _MISSING:
+                return result
         entries = self.lookup(key)
         result = function(key, entries)
         if entries:  # of keys that nobody has nothing is kept
