@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import cyclopts
 
 import foundation
+from foundation.cli.arguments import Usage, read_cookie
 from foundation.errors import FoundationError, NodeError
 from foundation.transport import BUSY_WAIT
 
@@ -42,10 +43,6 @@ app = cyclopts.App(
     )
     + "\n\nExit codes: 0 done, 1 failed, 2 the command line is wrong, 130 Ctrl-C.",
 )
-
-
-class Usage(Exception):
-    """The command line is wrong; the message says how."""
 
 
 def run_app(arguments: list[str] | None = None) -> int:
@@ -179,7 +176,7 @@ def run(
     application = load(target)
     chosen = (join, bind, advertise, cluster_port, label, expected_size)
     config = _cluster_config(cluster, *chosen)
-    cookie = _cookie(cookie_file)
+    cookie = read_cookie(cookie_file)
 
     def ready(node: Any) -> None:
         hosts = sorted(node.hosts().items())
@@ -265,15 +262,6 @@ def load(target: str) -> Any:
     if not (isinstance(found, list) or (isinstance(found, type) and hasattr(found, "spec"))):
         raise Usage(f"{target!r} must be a Supervisor or GenServer class, got {found!r}")
     return found
-
-
-def _cookie(path: Path | None) -> bytes | None:
-    if path is None:
-        return None
-    try:
-        return path.read_bytes().strip()
-    except OSError as error:
-        raise Usage(f"the cookie file {path} cannot be read: {error.strerror}") from None
 
 
 @app.command(
@@ -399,4 +387,4 @@ def _snapshot(node: str | None, cookie_file: Path | None) -> Any:
 
     logging.getLogger("foundation").setLevel(logging.ERROR)  # the error below says it better
     entry = directory.find(node)
-    return asyncio.run(inspect.look(entry, _cookie(cookie_file)))
+    return asyncio.run(inspect.look(entry, read_cookie(cookie_file)))
