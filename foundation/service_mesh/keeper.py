@@ -101,10 +101,10 @@ class Keeper(GenServer):
         self.checker: Pid | None = None
         self.expiry: Timer | None = None
         self.round = 0  # of the ttl: an end of an earlier one may be in the mailbox already
+        self._enlist(process)
         ops.trap_exit()
         self.service = ops.monitor(self.pid)
         self.registry = ops.monitor(REGISTRY)
-        self._enlist(process)
         if self.check is not None:
             ops.send_after(self.check.first_after, process.pid, _CHECK)
         self._begin_ttl()
@@ -118,7 +118,10 @@ class Keeper(GenServer):
             if keepers.get(slot) == kept:
                 del keepers[slot]
                 if reason != "normal":
-                    _replaced(process, replace(self.charge, entry=self.entry), reason)
+                    charge = replace(self.charge, entry=self.entry)
+                    successor = _replaced(process, charge, reason)
+                    if successor is not None:  # from now on whoever dismisses ends that one
+                        keepers[slot] = kept._replace(keeper=successor)
 
         process.add_exit_hook(ends)
 
@@ -159,7 +162,7 @@ class Keeper(GenServer):
             case (checker, passed, why) if checker == self.checker:
                 return await self._checked(passed, why)
             case ExitMsg(pid=checker, reason=reason) if checker == self.checker:
-                return await self._checked(False, f"it ended with {reason!r}")
+                return await self._checked(False, f"it ended with {_said(repr, reason)}")
             case ("late", checker) if checker == self.checker:
                 self.checker = None  # what still comes of it is too late
                 ops.exit(checker, "kill")
@@ -278,29 +281,32 @@ async def keep(charge: Charge) -> Pid:
     return await Keeper.start(charge)
 
 
-def _replaced(keeper: Process, charge: Charge, reason: Any) -> None:
-    """*keeper* of *charge* has died of *reason*: have another one started."""
+def dismiss(name: str, pid: Pid) -> None:
+    """End the keeper that *pid* has under *name*, if any; none takes its place."""
+    kept = core_of(ops.current().kernel).keepers.pop((name, pid), None)
+    if kept is not None:
+        ops.exit(kept.keeper, "kill")
+
+
+def _replaced(keeper: Process, charge: Charge, reason: Any) -> Pid | None:
+    """*keeper* of *charge* has died of *reason*: start another one, or withdraw the instance."""
     kernel = keeper.kernel
-    if charge.pid in kernel.procs:
-        after = charge.died(kernel.driver.now())
-        then = "it is withdrawn" if after.lost else "a new one is started"
-        text = (
-            f"the keeper {keeper.pid!r} of service {charge.name!r}, {charge.pid!r}, has died: "
-            f"{_said(repr, reason)}; {then}"
-        )
-        kernel.driver.report(Notice("error" if after.lost else "warning", text))
-        kernel.spawn(FunctionProcess, (_succeed, (after,), {}))
+    if charge.pid not in kernel.procs:
+        return None
+    after = charge.died(kernel.driver.now())
+    then = "it is withdrawn" if after.lost else "a new one is started"
+    text = (
+        f"the keeper {keeper.pid!r} of service {charge.name!r}, {charge.pid!r}, has died: "
+        f"{_said(repr, reason)}; {then}"
+    )
+    kernel.driver.report(Notice("error" if after.lost else "warning", text))
+    if after.lost:
+        kernel.spawn(FunctionProcess, (_withdraw, (after,), {}))
+        return None
+    return kernel.spawn(Keeper.__process_class__, (Keeper, (after,), {})).pid
 
 
-async def _succeed(charge: Charge) -> None:
-    """Start a new keeper of *charge*, or withdraw it."""
-    try:
-        if not charge.values():
-            return  # it has been withdrawn meanwhile, and perhaps registered anew
-    except UnknownDistributedRegistry:
-        pass  # that is being started anew: a new keeper registers again
-    with suppress(FoundationError):  # the instance has ended, or the new keeper has died, too
-        if charge.lost:
+async def _withdraw(charge: Charge) -> None:
+    with suppress(FoundationError):  # the instance has ended, or the registry has: so it is out
+        if charge.values():
             await reg.unregister(REGISTRY, charge.name, pid=charge.pid)
-        else:
-            await keep(charge)

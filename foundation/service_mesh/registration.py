@@ -13,10 +13,10 @@ from foundation.kernel import ops
 from foundation.kernel.values import Pid
 from foundation.runtime.placement import is_control
 from foundation.service_mesh.arguments import check_pid, waiting
-from foundation.service_mesh.core import Core, Kept, core_of
+from foundation.service_mesh.core import Kept, core_of
 from foundation.service_mesh.errand import at_host_of, is_here
 from foundation.service_mesh.errors import NotInService
-from foundation.service_mesh.keeper import RENEW, Charge, keep
+from foundation.service_mesh.keeper import RENEW, Charge, dismiss, keep
 from foundation.service_mesh.metadata import Metadata
 from foundation.service_mesh.values import (
     REGISTRY,
@@ -107,8 +107,9 @@ async def register(
     ``"foundation.services"``, which allows several holders of a key, with a ``ServiceEntry`` as
     value. The entry ends with the process. ``keep`` starts a *keeper*, a light process in the same
     host, which makes the health checks, sees to the ttl, and registers again should the registry
-    be started anew. *pid* may live in any host; ``at_host_of`` has the entry made there. When this
-    returns, all hosts of the node of *pid* find the instance; others follow.
+    be started anew; should the keeper itself die, another one takes its place. *pid* may live in
+    any host; ``at_host_of`` has the entry made there. When this returns, all hosts of the node of
+    *pid* find the instance; others follow.
 
     Equivalent direct messages::
 
@@ -180,7 +181,7 @@ async def _join(
         raise AlreadyRegistered(name, pid)
     core.joining[slot] = None
     try:
-        _dismiss(core, slot)
+        dismiss(name, pid)
         entry = ServiceEntry(
             f"{pid.host}.{pid.incarnation}.{pid.serial}",
             entry.capabilities,
@@ -192,13 +193,6 @@ async def _join(
         return Kept(await send_through(keep, charge), entry.order)
     finally:
         del core.joining[slot]
-
-
-def _dismiss(core: Core, slot: tuple[str, Pid]) -> None:
-    """End the keeper of *slot*, whatever it is doing; none takes its place."""
-    kept = core.keepers.pop(slot, None)
-    if kept is not None:
-        ops.exit(kept.keeper, "kill")
 
 
 async def deregister(name: str, pid: Pid | None = None) -> None:
@@ -245,13 +239,12 @@ async def _deregister(name: str, pid: Pid | None, order: int | None) -> None:
 
 async def _leave(name: str, pid: Pid, order: int | None) -> None:
     """Withdraw *pid*, of this host, unless its registration is not the one that is meant."""
-    core = core_of(ops.current().kernel)
-    kept = core.keepers.get((name, pid))
+    kept = core_of(ops.current().kernel).keepers.get((name, pid))
     if order is not None and (kept is None or kept.order != order):
         held = reg.values(REGISTRY, name, pid)
         if not any(is_service(value) and value.order == order for value in held):
             return
-    _dismiss(core, (name, pid))
+    dismiss(name, pid)
     await send_through(reg.unregister, REGISTRY, name, pid=pid)
 
 

@@ -217,3 +217,19 @@ def test_the_log_gets_no_more_than_a_line_of_what_a_check_says(what: str) -> Non
         assert texts
         assert max(map(len, texts)) < 600
         assert all(len(str(report)) < 2000 for _, report in c.reports)
+
+
+def test_no_keeper_is_left_of_an_instance_withdrawn_while_it_was_replaced() -> None:
+    async def body(handle: ServiceHandle) -> None:
+        exit(handle.keeper, "kill")  # type: ignore[arg-type]
+        await handle.deregister()
+
+    for seed in range(20):
+        with mesh(seed, nodes=1) as c:
+            pid = serve(c, "a")
+            before = len(c.processes("a"))
+            c.run("a", body, handle_of(c, pid))
+            c.advance(1.0)
+            assert pids(c, "a", "thumbs", healthy=None) == []
+            assert len(c.processes("a")) == before - 1
+            assert c.kernel("a").tables["service mesh"].keepers == {}
