@@ -450,7 +450,7 @@ def _short(value: Any, limit: int = 300) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
-class ConfigError(NodeError):
+class ClusterConfigError(NodeError):
     """A setting of a ``ClusterConfig`` is wrong.
 
     Attributes:

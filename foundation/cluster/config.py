@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from foundation.cluster.timing import LAN, Timing, is_number
-from foundation.errors import ConfigError
+from foundation.errors import ClusterConfigError
 from foundation.transport.config import is_loopback
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class ClusterConfig:
         seed: of everything random; None draws one.
 
     Raises:
-        ConfigError: a setting is wrong; the message names it, what is allowed and what was got.
+        ClusterConfigError: a setting is wrong; the message names it, what is allowed and what was got.
     """
 
     name: str = "foundation"
@@ -136,11 +136,11 @@ class ClusterConfig:
         return None if self.expected_size is None else self.expected_size // 2 + 1
 
 
-def _wrong(field: str, allowed: str, got: Any) -> ConfigError:
+def _wrong(field: str, allowed: str, got: Any) -> ClusterConfigError:
     shown = repr(got)
     if len(shown) > MAX_SHOWN:
         shown = f"{shown[: MAX_SHOWN - 3]}..."
-    return ConfigError(field, f"{field} must be {allowed}, got {shown}")
+    return ClusterConfigError(field, f"{field} must be {allowed}, got {shown}")
 
 
 def _is_whole(value: Any) -> bool:
@@ -190,9 +190,9 @@ def _check_bind(bind: Any, advertise: Any) -> None:
         try:
             parse_address(advertise, 1)
         except ValueError as error:
-            raise ConfigError("advertise", f"advertise: {error}") from None
+            raise ClusterConfigError("advertise", f"advertise: {error}") from None
     elif bind == "0.0.0.0":
-        raise ConfigError(
+        raise ClusterConfigError(
             "bind", "bind='0.0.0.0' needs advertise=: the address that other nodes dial"
         )
 
@@ -232,7 +232,7 @@ def _checked_strategies(strategies: Any) -> tuple[Any, ...] | None:
         raise _wrong("strategies", allowed, strategies)
     for each in strategies:
         if isinstance(each, type):
-            raise ConfigError(
+            raise ClusterConfigError(
                 "strategies",
                 f"strategies must be objects, got the class {each.__qualname__}; write "
                 f"{each.__name__}(...)"
@@ -254,7 +254,7 @@ def _checked_labels(labels: Any) -> dict[str, str]:
             raise _wrong("labels", 'a dict of strings, as in {"zone": "a"}', dict([pair]))
     size = sum(len(key.encode()) + len(value.encode()) for key, value in found.items())
     if len(found) > MAX_LABELS or size > MAX_LABELS_BYTES:
-        raise ConfigError(
+        raise ClusterConfigError(
             "labels",
             f"labels may be at most {MAX_LABELS} of {MAX_LABELS_BYTES} bytes together, "
             f"got {len(found)} of {size} bytes"

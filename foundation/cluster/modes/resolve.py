@@ -46,7 +46,7 @@ from foundation.cluster.modes.settings import (
     Value,
 )
 from foundation.cluster.modes.translate import build, default_port, is_remote
-from foundation.errors import ConfigError
+from foundation.errors import ClusterConfigError
 from foundation.transport.config import TransportConfig, is_loopback
 
 Mode = Literal["wizard", "apprentice", "mortal", "off"]
@@ -364,7 +364,7 @@ class _Resolving:
         fields = {key: given[key] for key in FIELDS if key in given}
         try:
             return ClusterConfig(strategies=chosen, **fields)
-        except ConfigError as error:
+        except ClusterConfigError as error:
             raise SettingError(f"{error}{self._origin(error.field)}") from None
 
     def _origin(self, field: str) -> str:
