@@ -46,7 +46,8 @@ class ClusterConfig:
         seed: of everything random; None draws one.
 
     Raises:
-        ClusterConfigError: a setting is wrong; the message names it, what is allowed and what was got.
+        ClusterConfigError: a setting is wrong; the message names it, what is allowed and what
+            was got.
     """
 
     name: str = "foundation"
