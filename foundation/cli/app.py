@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import cyclopts
 
 import foundation
+from foundation.cli.arguments import Usage, read_cookie
 from foundation.errors import FoundationError, NodeError
 from foundation.transport import BUSY_WAIT
 
@@ -41,10 +42,6 @@ app = cyclopts.App(
     )
     + "\n\nExit codes: 0 done, 1 failed, 2 the command line is wrong, 130 Ctrl-C.",
 )
-
-
-class Usage(Exception):
-    """The command line is wrong; the message says how."""
 
 
 def run_app(arguments: list[str] | None = None) -> int:
@@ -264,20 +261,6 @@ def load(target: str) -> Any:
     if not (isinstance(found, list) or (isinstance(found, type) and hasattr(found, "spec"))):
         raise Usage(f"{target!r} must be a Supervisor or GenServer class, got {found!r}")
     return found
-
-
-def read_cookie(path: Path | None) -> bytes | None:
-    """Return the shared secret in a file; None stands for this user's.
-
-    Raises:
-        Usage: it cannot be read.
-    """
-    if path is None:
-        return None
-    try:
-        return path.read_bytes().strip()
-    except OSError as error:
-        raise Usage(f"the cookie file {path} cannot be read: {error.strerror}") from None
 
 
 @app.command(

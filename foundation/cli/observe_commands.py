@@ -33,7 +33,8 @@ def tree(
         cookie_file: a file with its shared secret, when it is not this user's.
         as_json: print JSON.
     """
-    from foundation.cli.app import read_cookie, snapshot_of
+    from foundation.cli.app import snapshot_of
+    from foundation.cli.arguments import read_cookie
     from foundation.cli.views import tree_json, tree_lines
 
     if not cluster:
@@ -76,7 +77,7 @@ def top(
         interval: seconds between looks.
         as_json: print once, as JSON: everything, whatever the section.
     """
-    from foundation.cli.app import Usage, read_cookie
+    from foundation.cli.arguments import Usage, read_cookie
     from foundation.observer import text
 
     if not interval > 0:
@@ -121,7 +122,7 @@ def dashboard(
         cookie_file: a file with the shared secret, when it is not this user's.
         interval: seconds between looks.
     """
-    from foundation.cli.app import Usage, read_cookie
+    from foundation.cli.arguments import Usage, read_cookie
 
     if not interval > 0:
         raise Usage(f"--interval must be greater than 0, got {interval}")
