@@ -25,7 +25,7 @@ OURS = tuple(
     f"foundation.{name}"
     for name in (
         *("otp", "cluster", "cluster.registry", "cluster.supervisor", "cluster.pubsub"),
-        *("cluster.discovery", "process_manager", "service_mesh", "testing"),
+        *("cluster.discovery", "channels", "process_manager", "service_mesh", "testing"),
     )
 )
 
