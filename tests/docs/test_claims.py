@@ -25,7 +25,8 @@ OURS = tuple(
     f"foundation.{name}"
     for name in (
         *("otp", "cluster", "cluster.registry", "cluster.supervisor", "cluster.pubsub"),
-        *("cluster.discovery", "channels", "process_manager", "service_mesh", "testing"),
+        *("cluster.discovery", "channels", "config", "process_manager", "service_mesh"),
+        "testing",
     )
 )
 
