@@ -5,7 +5,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test bench soak lint clean
+.PHONY: demo test bench soak lint docs guarantees clean
 
 demo: $(STAMP)
 	$(PY) -m foundation demo
@@ -25,6 +25,15 @@ soak: $(STAMP)
 bench: $(STAMP)
 	$(PY) -m benchmarks
 
+# The site, into site/; works without network once the environment is there.
+docs: $(STAMP)
+	$(PY) -m tests.docs.tables
+	$(VENV)/bin/zensical build --clean --strict
+
+# The tests that docs/explanation names, and no others.
+guarantees: $(STAMP)
+	$(PY) -m pytest -q $$($(PY) -m tests.docs.guarantees)
+
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/lint-imports --config setup.cfg
@@ -36,4 +45,4 @@ $(STAMP): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist site .cache *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from foundation.cluster.config import ClusterConfig
+from foundation.cluster.config import ALONE, ClusterConfig
 from foundation.cluster.modes import ResolvedCluster, resolve_here
 from foundation.errors import NodeError
 from foundation.otp import application
@@ -29,10 +29,8 @@ PACKAGES: tuple[str, ...] = (
     "foundation.config",
     "foundation.health_monitor",
     "foundation.optimizer",
+    "foundation.observer",
 )
-
-
-ALONE = "alone"  # what the names of clusters of one begin with; nobody else has the whole name
 
 
 class Facades(Supervisor):

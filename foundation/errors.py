@@ -310,7 +310,9 @@ class UnknownDistributedRegistry(UnknownRegistry):
         return (
             f"unknown distributed registry {self.name!r}: list DistributedRegistry.spec(name="
             f"{self.name!r}) under a supervisor of this node (each node needs one), before the "
-            "servers that use it, in a node that is started with cluster="
+            "servers that use it, in a node that is started with cluster=. Those of the facades "
+            "are started by foundation.start(), but not with hosts=0, stock=True, an actor_system "
+            "on a stock base, or facades=False"
         )
 
 
@@ -446,3 +448,20 @@ class NotTracked(TrackerError):
 def _short(value: Any, limit: int = 300) -> str:
     text = repr(value)
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+class ClusterConfigError(NodeError):
+    """A setting of a ``ClusterConfig`` is wrong.
+
+    Attributes:
+        field: which.
+        text: what is wrong with it.
+    """
+
+    def __init__(self, field: str, text: str) -> None:
+        super().__init__(field, text)
+        self.field = field
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"cluster: {self.text}"

@@ -8,51 +8,24 @@ block; a block without one prints nothing. Test functions in a block are called.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.examples.programs import ROOT, run_program
+from tests.docs.blocks import ROOT, Block, page
+from tests.docs.programs import check_program
 from tests.examples.readme_table import BEGIN, END, WHAT
 
 README = ROOT / "README.md"
-MARK = "--- next block ---"
-CALL_TESTS = """
-for _name, _test in list(globals().items()):
-    if _name.startswith("test_"):
-        _test()
-"""
-
-
-@dataclass(frozen=True)
-class Block:
-    """A Python block and the output that stands below it."""
-
-    code: str
-    output: list[str]
 
 
 def sections() -> dict[str, list[Block]]:
     """Return the Python blocks of each section that has some."""
     found: dict[str, list[Block]] = {}
-    title = ""
-    for match in re.finditer(r"(?ms)^## (.+?)$|^```(\w+)\n(.*?)^```$", README.read_text()):
-        heading, language, body = match.groups()
-        if heading:
-            title = heading
-        elif language == "python":
-            found.setdefault(title, []).append(Block(body, []))
-        elif language == "text" and title in found:
-            blocks = found[title]
-            blocks[-1] = Block(blocks[-1].code, body.splitlines())
+    for block in page("README.md"):
+        if block.language == "python":
+            found.setdefault(block.heading, []).append(block)
     return found
-
-
-def program(blocks: list[Block]) -> str:
-    """Return one program of *blocks*, which prints ``MARK`` after each."""
-    mark = f'if __name__ == "__main__":\n    print({MARK!r}, flush=True)\n'
-    return mark.join([*(block.code for block in blocks), CALL_TESTS])
 
 
 SECTIONS = sections()
@@ -61,19 +34,7 @@ SECTIONS = sections()
 @pytest.mark.real
 @pytest.mark.parametrize("title", SECTIONS)
 def test_programs(title: str, tmp_path: Path) -> None:
-    blocks = SECTIONS[title]
-    path = tmp_path / "section.py"
-    path.write_text(program(blocks))
-    outcome = run_program(str(path))
-    printed: list[list[str]] = [[]]
-    for line in outcome.out:
-        if line == MARK:
-            printed.append([])
-        else:
-            printed[-1].append(line)
-    assert outcome.code == 0, outcome.reports
-    assert printed == [*(block.output for block in blocks), []]
-    assert outcome.left == []
+    check_program(SECTIONS[title], tmp_path)
 
 
 def test_the_first_commands() -> None:
@@ -84,7 +45,7 @@ def test_the_first_commands() -> None:
 
 def test_the_first_program_has_ten_lines() -> None:
     first = next(iter(SECTIONS.values()))[0]
-    assert len([line for line in first.code.splitlines() if line.strip()]) == 10
+    assert len([line for line in first.body.splitlines() if line.strip()]) == 10
 
 
 def test_the_table_is_complete_and_its_ratios_are_right() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import importlib
 import json
@@ -14,6 +13,7 @@ from typing import Annotated, Any
 import cyclopts
 
 import foundation
+from foundation.cli.arguments import Usage, read_cookie
 from foundation.errors import FoundationError, NodeError
 from foundation.transport import BUSY_WAIT
 
@@ -42,10 +42,6 @@ app = cyclopts.App(
     )
     + "\n\nExit codes: 0 done, 1 failed, 2 the command line is wrong, 130 Ctrl-C.",
 )
-
-
-class Usage(Exception):
-    """The command line is wrong; the message says how."""
 
 
 def run_app(arguments: list[str] | None = None) -> int:
@@ -179,7 +175,7 @@ def run(
     application = load(target)
     chosen = (join, bind, advertise, cluster_port, label, expected_size)
     config = _cluster_config(cluster, *chosen)
-    cookie = _cookie(cookie_file)
+    cookie = read_cookie(cookie_file)
 
     def ready(node: Any) -> None:
         hosts = sorted(node.hosts().items())
@@ -267,79 +263,6 @@ def load(target: str) -> Any:
     return found
 
 
-def _cookie(path: Path | None) -> bytes | None:
-    if path is None:
-        return None
-    try:
-        return path.read_bytes().strip()
-    except OSError as error:
-        raise Usage(f"the cookie file {path} cannot be read: {error.strerror}") from None
-
-
-@app.command(
-    help_epilogue=_examples("foundation tree", "foundation tree --node shop --json")
-)
-def tree(
-    *,
-    node: str | None = None,
-    cookie_file: Path | None = None,
-    as_json: Annotated[bool, cyclopts.Parameter(name="--json", negative="")] = False,
-) -> int:
-    """Print the supervision tree of a running node.
-
-    Args:
-        node: its name, when several run.
-        cookie_file: a file with its shared secret, when it is not this user's.
-        as_json: print JSON.
-    """
-    from foundation.cli.views import tree_json, tree_lines
-
-    snapshot = _snapshot(node, cookie_file)
-    print(json.dumps(tree_json(snapshot)) if as_json else "\n".join(tree_lines(snapshot)))
-    return EXIT_OK
-
-
-@app.command(
-    help_epilogue=_examples(
-        "foundation top",
-        "foundation top --node shop --interval 0.2",
-        "foundation top --once",
-        "foundation top --json",
-    )
-)
-def top(
-    *,
-    node: str | None = None,
-    cookie_file: Path | None = None,
-    once: Annotated[bool, cyclopts.Parameter(negative="")] = False,
-    interval: float = 1.0,
-    as_json: Annotated[bool, cyclopts.Parameter(name="--json", negative="")] = False,
-) -> int:
-    """Show processes, mailboxes, restarts and hosts of a running node.
-
-    Live where the output is a terminal and rich is installed, until Ctrl-C; otherwise once.
-
-    Args:
-        node: its name, when several run.
-        cookie_file: a file with its shared secret, when it is not this user's.
-        once: print once and end.
-        interval: seconds between looks.
-        as_json: print once, as JSON.
-    """
-    from foundation.cli import views
-
-    if not interval > 0:
-        raise Usage(f"--interval must be greater than 0, got {interval}")
-    if as_json:
-        print(json.dumps(views.top_json(_snapshot(node, cookie_file))))
-    elif once or not sys.stdout.isatty():
-        print("\n".join(views.top_lines(_snapshot(node, cookie_file))))
-    else:
-        with contextlib.suppress(KeyboardInterrupt):
-            views.live(lambda: _snapshot(node, cookie_file), interval)
-    return EXIT_OK
-
-
 @app.command(
     help_epilogue=_examples("foundation cluster", "foundation cluster --node shop-1 --json")
 )
@@ -360,7 +283,7 @@ def cluster(
     """
     from foundation.cli.views import cluster_lines, cluster_of
 
-    found = cluster_of(_snapshot(node, cookie_file))
+    found = cluster_of(snapshot_of(node, cookie_file))
     if found is None:
         raise NodeError("that node is not part of a cluster; see foundation run --cluster")
     print(json.dumps(found) if as_json else "\n".join(cluster_lines(found)))
@@ -391,7 +314,43 @@ def _settings_commands() -> None:
 _settings_commands()
 
 
-def _snapshot(node: str | None, cookie_file: Path | None) -> Any:
+def _observe_commands() -> None:
+    from foundation.cli import observe_commands
+
+    app.command(
+        observe_commands.tree,
+        help_epilogue=_examples(
+            "foundation tree", "foundation tree --node shop --json", "foundation tree --cluster"
+        ),
+    )
+    app.command(
+        observe_commands.top,
+        help_epilogue=_examples(
+            "foundation top",
+            "foundation top --node shop --interval 0.2",
+            "foundation top --section processes --once",
+            "foundation top --json",
+        ),
+    )
+    app.command(
+        observe_commands.dashboard,
+        help_epilogue=_examples(
+            "foundation dashboard",
+            "foundation dashboard --port 0 --cluster shop",
+            "foundation dashboard --bind 0.0.0.0 --allow-host shop.example.net",
+        ),
+    )
+
+
+_observe_commands()
+
+
+def snapshot_of(node: str | None, cookie_file: Path | None) -> Any:
+    """Return a full snapshot of one node.
+
+    Raises:
+        Usage, NodeError: there is no such file or node, or it does not answer.
+    """
     import asyncio
     import logging
 
@@ -399,4 +358,4 @@ def _snapshot(node: str | None, cookie_file: Path | None) -> Any:
 
     logging.getLogger("foundation").setLevel(logging.ERROR)  # the error below says it better
     entry = directory.find(node)
-    return asyncio.run(inspect.look(entry, _cookie(cookie_file)))
+    return asyncio.run(inspect.look(entry, read_cookie(cookie_file)))

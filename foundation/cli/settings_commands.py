@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import cyclopts
 
-from foundation.errors import FoundationError
+from foundation.cli.arguments import Usage, read_cookie
+from foundation.errors import CookieError, FoundationError
 
 if TYPE_CHECKING:
     from foundation.cluster.doctor import Finding
@@ -51,24 +52,33 @@ def _described(resolved: ResolvedCluster) -> dict[str, Any]:
     settings = {
         value.key: {"value": value.shown, "source": value.source} for value in resolved.values
     }
+    cookie, wrong = _cookie()
     return {
         "mode": resolved.mode,
         "strategy": resolved.strategy,
-        "settings": {**settings, "cookie": _cookie()},
+        "settings": {**settings, "cookie": cookie},
         "reasons": list(resolved.reasons),
-        "warnings": list(resolved.warnings),
+        "warnings": [*resolved.warnings, *wrong],
     }
 
 
-def _cookie() -> dict[str, Any]:
+def _cookie() -> tuple[dict[str, Any], list[str]]:
+    """Return the setting, and what is wrong with it."""
     from foundation.cluster.modes.settings import COOKIE, COOKIE_FILE
-    from foundation.transport.cookie import cookie_path
+    from foundation.transport.cookie import cookie_path, find_cookie
 
     for name in (COOKIE, COOKIE_FILE):
         if os.environ.get(name):
             size = f"(secret, {len(os.environ[name])} bytes)"
-            return {"value": size if name == COOKIE else os.environ[name], "source": name}
-    return {"value": f"generated for this user: {cookie_path()}", "source": "default"}
+            said = {"value": size if name == COOKIE else os.environ[name], "source": name}
+            break
+    else:
+        said = {"value": f"generated for this user: {cookie_path()}", "source": "default"}
+    try:
+        find_cookie()
+    except CookieError as error:
+        return said, [str(error)]
+    return said, []
 
 
 def _lines(described: dict[str, Any]) -> list[str]:
@@ -113,9 +123,6 @@ def doctor(
         patience: seconds that each strategy may take to name somebody.
         as_json: print JSON.
     """
-    from foundation.cli.app import Usage
-    from foundation.cli.app import _cookie as read_cookie
-
     if not patience > 0:
         raise Usage(f"--patience must be greater than 0, got {patience}")
     findings = _examine(cluster, read_cookie(cookie_file), patience)
@@ -137,7 +144,7 @@ def _examine(cluster: str | None, cookie: bytes | None, patience: float) -> list
     logging.getLogger("foundation").setLevel(logging.CRITICAL)  # the findings say it better
     try:
         resolved = _resolve(cluster, cookie is not None)
-        assumed = resolved.config is None and cluster is None and _unsaid(resolved)
+        assumed = not resolved.asked
         if assumed:
             resolved = _resolve("true", cookie is not None)
     except FoundationError as error:
@@ -148,10 +155,6 @@ def _examine(cluster: str | None, cookie: bytes | None, patience: float) -> list
         text = "nothing here asks for a cluster; examined as for a program with cluster=True"
         findings.insert(0, Finding("settings", "ok", text))
     return findings
-
-
-def _unsaid(resolved: ResolvedCluster) -> bool:
-    return resolved.reasons[-1].startswith("neither")
 
 
 def _finding_lines(findings: list[Finding]) -> list[str]:

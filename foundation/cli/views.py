@@ -1,14 +1,10 @@
-"""What ``foundation top`` and ``foundation tree`` print, from a snapshot of a node."""
+"""What ``foundation tree`` and ``foundation cluster`` print, from a snapshot of a node."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 from foundation.runtime.messages import Inspected
-
-ROWS = 40  # processes in `top`, the fullest mailboxes first
 
 
 def _processes(snapshot: Inspected) -> list[dict[str, Any]]:
@@ -17,38 +13,6 @@ def _processes(snapshot: Inspected) -> list[dict[str, Any]]:
         for address, host in sorted(snapshot.hosts.items())
         for process in host["processes"]
     ]
-
-
-def top_json(snapshot: Inspected) -> dict[str, Any]:
-    """Return everything of the snapshot as plain data."""
-    return {"hosts": snapshot.hosts, "missing": list(snapshot.missing)}
-
-
-def top_lines(snapshot: Inspected) -> list[str]:
-    """Return hosts and processes as tables."""
-    lines = [
-        f"{'HOST':<12}{'PID':>8}{'RSS MB':>9}{'CPU s':>8}{'PROCESSES':>11}{'MAIL':>7}{'SLICES':>10}"
-    ]
-    for address, host in sorted(snapshot.hosts.items()):
-        lines.append(
-            f"{address.partition('/')[2]:<12}{host['os_pid']:>8}"
-            f"{host['rss_bytes'] / 1e6:>9.1f}{host['cpu_seconds']:>8.1f}"
-            f"{host['process_count']:>11}{host['mailboxes']:>7}{host['slices']:>10}"
-        )
-    lines += [f"{_short(address):<12}did not answer" for address in snapshot.missing]
-    lines.append("")
-    lines.append(
-        f"{'PROCESS':<24}{'NAME':<20}{'CLASS':<26}{'STATE':<9}{'MAIL':>6}{'RESTARTS':>10}"
-    )
-    processes = sorted(_processes(snapshot), key=lambda p: -p["mailbox"])
-    for process in processes[:ROWS]:
-        lines.append(
-            f"{_short(process['pid']):<24}{process['name'] or '-':<20.19}{process['class']:<26.25}"
-            f"{process['state']:<9}{process['mailbox']:>6}{process['restarts'] or '-':>10}"
-        )
-    if len(processes) > ROWS:
-        lines.append(f"... and {len(processes) - ROWS} more (--json shows all)")
-    return lines
 
 
 def cluster_of(snapshot: Inspected) -> dict[str, Any] | None:
@@ -73,21 +37,6 @@ def cluster_lines(cluster: dict[str, Any]) -> list[str]:
             f"{member['heard_seconds_ago']:>7.1f} s  {labels or '-'}"
         )
     return lines
-
-
-def live(look: Callable[[], Inspected], interval: float) -> None:
-    """Show ``top`` until Ctrl-C, by rich where it is installed."""
-    try:
-        from rich.live import Live
-        from rich.text import Text
-    except ImportError:
-        print("\n".join(top_lines(look())))
-        return
-    with Live(screen=True, auto_refresh=False) as screen:
-        while True:
-            text = Text("\n".join(top_lines(look())), no_wrap=True, overflow="crop")
-            screen.update(text, refresh=True)
-            time.sleep(interval)
 
 
 def tree_json(snapshot: Inspected) -> list[dict[str, Any]]:

@@ -23,7 +23,8 @@ def cluster_of(process: Process) -> ClusterHost:
     if found is None:
         raise NotInCluster(
             f"node {process.kernel.address.partition('/')[0]!r} is not part of a cluster; start "
-            "it with foundation.start(..., cluster=True) or cluster=ClusterConfig(...)"
+            "it with foundation.start(..., cluster=True) or cluster=ClusterConfig(...), and "
+            "without hosts=0, stock=True or an actor_system on a stock base, which none has"
         )
     return found
 

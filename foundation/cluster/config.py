@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from foundation.cluster.timing import LAN, Timing, is_number
-from foundation.errors import NodeError
+from foundation.errors import ClusterConfigError
 from foundation.transport.config import is_loopback
 
 if TYPE_CHECKING:
     from foundation.cluster.modes import Choice, Probes, ResolvedCluster
 
+ALONE = "alone"  # what the names of clusters of one begin with; nobody else has the whole name
 MAX_NAME = 1024  # characters; the membership refuses longer ones from others
 MAX_LABELS = 64  # the same
 MAX_LABELS_BYTES = 1024  # of all keys and values: every piece of news of the node holds them
@@ -46,7 +47,8 @@ class ClusterConfig:
         seed: of everything random; None draws one.
 
     Raises:
-        NodeError: a setting is wrong; the message names it, what is allowed and what was got.
+        ClusterConfigError: a setting is wrong; the message names it, what is allowed and what
+            was got.
     """
 
     name: str = "foundation"
@@ -126,6 +128,11 @@ class ClusterConfig:
         return validate(settings, env)
 
     @property
+    def alone(self) -> bool:
+        """Whether this is the cluster of one of a node that is alone."""
+        return self.strategies == () and self.name.startswith(f"{ALONE}-")
+
+    @property
     def accepts_code(self) -> bool:
         """Whether starts from other nodes may bring their own classes."""
         return is_loopback(self.bind) if self.accept_code is None else self.accept_code
@@ -136,11 +143,11 @@ class ClusterConfig:
         return None if self.expected_size is None else self.expected_size // 2 + 1
 
 
-def _wrong(field: str, allowed: str, got: Any) -> NodeError:
+def _wrong(field: str, allowed: str, got: Any) -> ClusterConfigError:
     shown = repr(got)
     if len(shown) > MAX_SHOWN:
         shown = f"{shown[: MAX_SHOWN - 3]}..."
-    return NodeError(f"cluster: {field} must be {allowed}, got {shown}")
+    return ClusterConfigError(field, f"{field} must be {allowed}, got {shown}")
 
 
 def _is_whole(value: Any) -> bool:
@@ -190,10 +197,10 @@ def _check_bind(bind: Any, advertise: Any) -> None:
         try:
             parse_address(advertise, 1)
         except ValueError as error:
-            raise NodeError(f"cluster: advertise: {error}") from None
+            raise ClusterConfigError("advertise", f"advertise: {error}") from None
     elif bind == "0.0.0.0":
-        raise NodeError(
-            "cluster: bind='0.0.0.0' needs advertise=: the address that other nodes dial"
+        raise ClusterConfigError(
+            "bind", "bind='0.0.0.0' needs advertise=: the address that other nodes dial"
         )
 
 
@@ -232,8 +239,9 @@ def _checked_strategies(strategies: Any) -> tuple[Any, ...] | None:
         raise _wrong("strategies", allowed, strategies)
     for each in strategies:
         if isinstance(each, type):
-            raise NodeError(
-                f"cluster: strategies must be objects, got the class {each.__qualname__}; write "
+            raise ClusterConfigError(
+                "strategies",
+                f"strategies must be objects, got the class {each.__qualname__}; write "
                 f"{each.__name__}(...)"
             )
         if not isinstance(each, Strategy):
@@ -253,8 +261,9 @@ def _checked_labels(labels: Any) -> dict[str, str]:
             raise _wrong("labels", 'a dict of strings, as in {"zone": "a"}', dict([pair]))
     size = sum(len(key.encode()) + len(value.encode()) for key, value in found.items())
     if len(found) > MAX_LABELS or size > MAX_LABELS_BYTES:
-        raise NodeError(
-            f"cluster: labels may be at most {MAX_LABELS} of {MAX_LABELS_BYTES} bytes together, "
+        raise ClusterConfigError(
+            "labels",
+            f"labels may be at most {MAX_LABELS} of {MAX_LABELS_BYTES} bytes together, "
             f"got {len(found)} of {size} bytes"
         )
     return found

@@ -11,7 +11,7 @@ from foundation.runtime.inspect import PARTS
 
 def install_describe(cluster: ClusterHost) -> None:
     """Have snapshots of the control host contain the cluster."""
-    if isinstance(cluster, Agent):
+    if isinstance(cluster, Agent) and not cluster.config.alone:
         parts = cluster.kernel.tables.setdefault(PARTS, {})
         parts["cluster"] = lambda: describe(cluster)
 

@@ -13,6 +13,7 @@ from foundation.cluster.lanes import LaneWire, install_lanes
 from foundation.cluster.live_settings import install_live_settings
 from foundation.cluster.measures import install_measures
 from foundation.cluster.names import install_names
+from foundation.cluster.overview import install_overview
 from foundation.cluster.polling import HostPoll
 from foundation.cluster.pubsub.host import install_pubsub
 from foundation.cluster.registry.host import install_registry
@@ -68,3 +69,4 @@ def _install(cluster: ClusterHost, open_wire: OpenWire) -> None:
     install_describe(cluster)
     install_pubsub(cluster)
     install_supervisor(cluster)
+    install_overview(cluster)

@@ -12,6 +12,7 @@ what ``update`` was last given. ``report(meter_name)`` is a process body that up
 from __future__ import annotations
 
 import asyncio
+import importlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -24,7 +25,7 @@ from foundation.health_monitor.values import (
 )
 
 try:
-    from opentelemetry import metrics as api
+    api: Any = importlib.import_module("opentelemetry.metrics")
 except ImportError as error:  # an extra
     raise ImportError(
         "foundation.health_monitor.otel needs OpenTelemetry: pip install foundation-otp[otel]"

@@ -279,7 +279,8 @@ def start(
             None for a node without an application.
         *args: for the ``init`` of a class.
         name: name of the node; default: from the process id.
-        hosts: worker hosts, each an operating-system process; None is one per core, 0 runs
+        hosts: worker hosts, each an operating-system process; None is one per core that this
+            process may use, 0 runs
             everything in this program, without Thespian.
         home: where the application's tree starts: ``"worker"``, ``"control"``, ``"main"`` or a
             host's name.
@@ -299,7 +300,8 @@ def start(
         actor_system: a Thespian ``ActorSystem`` that runs already, on our transport
             (``foundation.transport.open_system``) or on ``multiprocTCPBase``: the hosts run there.
             It can be used as before meanwhile, and goes on when the node is closed. What it was
-            opened with decides; *cookie*, *port*, *stock*, *uvloop* and *busy_wait* go unused.
+            opened with decides, so *cookie*, *port*, *stock*, *uvloop* and *busy_wait* must be left
+            out, and *hosts* cannot be 0.
 
     Returns:
         ``with start(Bank) as node:`` gives a ``Node`` whose methods block; ``async with`` an

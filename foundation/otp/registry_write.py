@@ -79,11 +79,23 @@ def can_wait(process: Process) -> bool:
 
 def check_waiting(process: Process, registry: str) -> None:
     """Raise BlockingCall when *process* runs a plain ``def`` callback."""
+    must_wait(
+        process, f"registry {registry!r} runs in another host, so a change of it must be awaited"
+    )
+
+
+def must_wait(process: Process, why: str) -> Process:
+    """Return *process*, which is about to wait; *why* is half a sentence for the error.
+
+    Raises:
+        BlockingCall: it cannot: it runs a plain ``def`` callback.
+    """
     if not can_wait(process):
         raise BlockingCall(
-            f"registry {registry!r} runs in another host, so a change of it must be awaited, "
-            f"but {process!r} is in a plain `def` callback; write it as `async def` and await"
+            f"{why}, but {process!r} is in a plain `def` callback, where waiting would block its "
+            "whole host; write it as `async def` and await"
         )
+    return process
 
 
 async def _asked(

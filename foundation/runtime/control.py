@@ -24,6 +24,8 @@ from foundation.runtime.messages import (
     HostConfig,
     HostReady,
     Inspect,
+    Look,
+    Looked,
     NodeReady,
     PeerDown,
     PeerUp,
@@ -134,9 +136,20 @@ class ControlHost(HostActor):
             assert self.host is not None
             self.asked += 1
             self.host.inspector.gather(sender, self.asked)
+        elif isinstance(message, Look):
+            self._look_around(message, sender)
         else:
             return False
         return True
+
+    def _look_around(self, look: Look, sender: Any) -> None:
+        assert self.host is not None
+        host = self.host
+
+        def told(found: dict[str, Any]) -> None:
+            host.tell(sender, Looked(found))
+
+        host.kernel.turn(host.overlook.gather_whole, look, told)
 
     def _ready(self, message: HostReady) -> None:
         member = self.members.get(message.address)

@@ -20,6 +20,7 @@ from foundation.runtime.driver import AsyncioDriver
 from foundation.runtime.inspect import PARTS, Inspector
 from foundation.runtime.logs import log, log_report
 from foundation.runtime.messages import Hello, HostConfig, NodeFailed, PeerDown, PeerUp
+from foundation.runtime.overview import Overlook
 from foundation.runtime.placement import HostPlacer
 from foundation.runtime.watchdog import Watchdog
 from foundation.transport import TransportConfig
@@ -81,6 +82,7 @@ class Host:
         remote.handlers["host_synced"] = self._on_peer_synced
         remote.on_host.append(lambda host, up: None if up else self._on_peer_synced(host))
         self.inspector = Inspector(self)
+        self.overlook = Overlook(self.kernel)
         for path in options.installers:
             module, _, function = path.partition(":")
             getattr(importlib.import_module(module), function)(self.kernel)

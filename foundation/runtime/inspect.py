@@ -12,19 +12,18 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from foundation.errors import NodeError, TransportError
+from foundation.errors import NodeError
 from foundation.kernel.kernel import Kernel
 from foundation.kernel.process import Process
 from foundation.kernel.values import Pid
+from foundation.runtime.attach import Attached
 from foundation.runtime.directory import Entry
 from foundation.runtime.messages import Inspect, Inspected
-from foundation.transport import Outside, TransportConfig, load_cookie
 
 if TYPE_CHECKING:
     from foundation.runtime.host import Host
 
 GATHER_SECONDS = 1.0  # the control host waits for the other hosts
-LOOK_SECONDS = 4.0  # the tool waits for the control host
 PARTS = "inspect"  # where a kernel keeps what upper floors add: name -> function
 PROCESSES_MAX = 5000  # described one by one, per host; the rest is counted
 
@@ -44,19 +43,20 @@ def snapshot(kernel: Kernel) -> dict[str, Any]:
         "mailboxes": sum(len(p.mailbox) for p in processes),
         "frames_in": remote.frames_in,
         "frames_out": remote.frames_out,
-        "processes": [_describe(p) for p in processes[:PROCESSES_MAX]],
+        "processes": [describe(p) for p in processes[:PROCESSES_MAX]],
         **{name: part() for name, part in kernel.tables.get(PARTS, {}).items()},
     }
 
 
-def _describe(process: Process) -> dict[str, Any]:
+def describe(process: Process) -> dict[str, Any]:
+    """Describe a process as plain data."""
     name = process.name
     return {
         "pid": text(process.pid),
         "name": None if name is None else name if isinstance(name, str) else repr(name),
         "kind": process.kind,
-        "class": _class(process),
-        "state": _state(process),
+        "class": class_of(process),
+        "state": state_of(process),
         "mailbox": len(process.mailbox),
         "links": len(process.links or ()),
         "monitored_by": len(process.watchers or ()),
@@ -65,7 +65,8 @@ def _describe(process: Process) -> dict[str, Any]:
     }
 
 
-def _class(process: Process) -> str:
+def class_of(process: Process) -> str:
+    """Return the name of the class that *process* runs, or is about to."""
     server = getattr(process, "server", None)
     start = getattr(process, "start_spec", None)
     if server is None and start:  # it is about to begin
@@ -73,7 +74,8 @@ def _class(process: Process) -> str:
     return getattr(server, "module", "") or type(server or process).__qualname__
 
 
-def _state(process: Process) -> str:
+def state_of(process: Process) -> str:
+    """Return what *process* is doing, in one word."""
     if process.state != "running":
         return process.state
     if process.coro is not None:
@@ -146,27 +148,8 @@ async def look(entry: Entry, cookie: bytes | None = None) -> Inspected:
     Raises:
         NodeError: it has another cookie, or does not answer.
     """
-    from thespian.actors import ActorAddress
-
-    from foundation.transport.addresses import EndpointAddress
-
-    secret, explicit = load_cookie(cookie)
-    config = TransportConfig(cookie=secret, explicit_cookie=explicit)
-    address = ActorAddress(EndpointAddress(entry.host, entry.port, entry.incarnation))
-    async with Outside(config) as outside:
-        try:
-            found = await outside.ask(address, Inspect(os.getpid()), LOOK_SECONDS)
-        except (TransportError, TimeoutError):
-            node = f"node {entry.name!r} (program {entry.os_pid})"
-            if outside.refusals:
-                raise NodeError(
-                    f"{node} refused the connection: it was started with another cookie; name "
-                    "its file with --cookie-file FILE or set $FOUNDATION_COOKIE"
-                ) from None
-            raise NodeError(
-                f"{node} did not answer in {LOOK_SECONDS} s; it is ending, stopped, or its "
-                "control host is busy"
-            ) from None
+    async with Attached(entry, cookie) as node:
+        found = await node.ask(Inspect(os.getpid()))
     if not isinstance(found, Inspected):
         raise NodeError(f"node {entry.name!r} answered with {found!r}")
     return found

@@ -177,3 +177,28 @@ class Inspected:
     number: int
     hosts: dict[str, dict[str, Any]]
     missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Look:
+    """From a tool to the control host: show the cluster, in a bounded size.
+
+    Attributes:
+        rows: how many processes of each host, and lines of each part, are described.
+        match: those that have this text in their name, class or pid come first.
+        whole: ask the other nodes, too.
+        servers: call these, too: by a label, (name of the server, request). What they reply must
+            be plain data.
+    """
+
+    rows: int = 100
+    match: str = ""
+    whole: bool = True
+    servers: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Looked:
+    """The answer: see ``Overlook.gather_whole``."""
+
+    found: dict[str, Any]

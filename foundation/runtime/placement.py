@@ -10,6 +10,7 @@ from foundation.errors import HostUnavailable
 if TYPE_CHECKING:
     from foundation.runtime.host import Host
 
+CONTROL = "control"  # the name of a node's control host
 WORKER_WAIT = 2.0  # seconds that a start waits where all worker hosts are down
 WORKER_LOOK = 0.01  # seconds between looks
 
@@ -104,6 +105,11 @@ class HostPlacer:
     async def dedicated(self, label: str) -> str:
         """Have the control host start a host for one process alone; return its address."""
         return await self._host.open_dedicated(label)
+
+
+def is_control(address: str) -> bool:
+    """Whether *address* is that of a control host, which runs no code of applications."""
+    return address.partition("/")[2] == CONTROL
 
 
 def is_worker(address: str) -> bool:

@@ -44,6 +44,7 @@ from foundation.transport import (
     check_busy_wait,
     load_cookie,
     open_system,
+    usable_cores,
 )
 
 CONTROL_DEATHS = 3  # of the control host within ...
@@ -59,7 +60,8 @@ class NodeOptions:
 
     Attributes:
         name: name of the node, unique on the machine.
-        hosts: worker hosts; None is one per core; 0 runs everything in this program.
+        hosts: worker hosts; None is one per core that this process may use; 0 runs everything
+            in this program.
         cookie: shared secret of the node; None is the one generated for this user.
         port: port of the Thespian admin; 0 takes a free one.
         stock: run on Thespian's own ``multiprocTCPBase`` (slow, not authenticated).
@@ -100,7 +102,7 @@ class NodeOptions:
     @property
     def workers(self) -> int:
         """How many worker hosts."""
-        return self.hosts if self.hosts is not None else (os.cpu_count() or 1)
+        return usable_cores() if self.hosts is None else self.hosts
 
 
 def open_actor_system(options: NodeOptions) -> Any:

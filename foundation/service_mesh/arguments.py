@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from foundation.errors import BlockingCall
 from foundation.kernel import ops
 from foundation.kernel.process import Process
 from foundation.kernel.values import Pid
-from foundation.otp.registry_write import can_wait
+from foundation.otp.registry_write import must_wait
 
 
 def waiting(what: str) -> Process:
@@ -17,13 +16,7 @@ def waiting(what: str) -> Process:
     Raises:
         BlockingCall: it cannot.
     """
-    process = ops.current()
-    if not can_wait(process):
-        raise BlockingCall(
-            f"{what} was made in a plain `def` callback of {process!r}, which would block its "
-            "whole host; write the callback as `async def` and await it"
-        )
-    return process
+    return must_wait(ops.current(), f"{what} has to be awaited")
 
 
 def check_pid(pid: Any) -> None:

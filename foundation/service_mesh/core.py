@@ -4,7 +4,7 @@ Facades keep no state; this is the caller's own host, so reading and choosing ne
 what is remembered is about the calls of this host only.
 
 Invariants:
-    M1  ``healthy(name)`` is what the registry of this host shows at that moment.
+    M1  ``instances(name)`` is what the registry of this host shows at that moment.
     M2  What is kept is proportional to the services used, not to the calls made or to the
         instances that have been.
 """
@@ -14,12 +14,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from foundation.cluster.registry.host import TABLE as REGISTRIES
-from foundation.cluster.registry.host import RegistryHost
-from foundation.cluster.registry.index import Index
-from foundation.cluster.registry.record import Record
+from foundation.cluster import registry as reg
 from foundation.errors import UnknownDistributedRegistry
 from foundation.kernel.values import Pid
 from foundation.service_mesh import strategies
@@ -37,6 +34,27 @@ KEPT = 256  # names, or breakers, that are not worth looking through for what is
 _PID = attrgetter("pid")
 
 
+class Instances(NamedTuple):
+    """Those of one service."""
+
+    healthy: tuple[ServiceInfo, ...]  # sorted by pid
+    unhealthy: int
+
+
+def instances_of(name: str, entries: Sequence[reg.Entry]) -> Instances:
+    """Return what *entries* of the registry, of the key *name*, say; for ``registry.derive``."""
+    found = [ServiceInfo.of(name, e.pid, e.value) for e in entries if is_service(e.value)]
+    healthy = tuple(sorted((info for info in found if info.healthy), key=_PID))
+    return Instances(healthy, len(found) - len(healthy))
+
+
+class Kept(NamedTuple):
+    """A registration that has a keeper."""
+
+    keeper: Pid
+    order: int
+
+
 class Core:
     """See the module docstring.
 
@@ -47,17 +65,14 @@ class Core:
         keepers: by ``(name, pid)``; see ``keeper.py``.
     """
 
-    def __init__(self, kernel: Kernel, registries: RegistryHost) -> None:
+    def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
         self.breakers: dict[Pid, Breaker] = {}
         self.outstanding: dict[Pid, int] = {}
         self.joining: dict[tuple[str, Pid], None] = {}
-        self.keepers: dict[tuple[str, Pid], Pid] = {}
+        self.keepers: dict[tuple[str, Pid], Kept] = {}
         self._node = kernel.address.partition("/")[0]
         self._rng = random.Random(f"services {kernel.address} {kernel.incarnation}")
-        self._registries = registries
-        self._of_key: Callable[[str], list[Record]]  # of the registry that was read last
-        self._seen: dict[str, tuple[list[Record], tuple[ServiceInfo, ...]]] = {}
         self._last: dict[str, Pid] = {}  # who had the last turn
         self._orders = 0
         self._room = {"names": KEPT, "breakers": KEPT}  # how many may be kept before a look
@@ -69,46 +84,13 @@ class Core:
 
     # Reading
 
-    def index(self) -> Index:
-        """Return the registry of services as this host sees it.
+    def instances(self, name: str) -> Instances:
+        """Return the instances of *name* that the registry of this host shows now.
 
         Raises:
-            UnknownDistributedRegistry: it does not run on this node.
+            UnknownDistributedRegistry: the registry of services does not run on this node.
         """
-        index = self._registries.by_name.get(REGISTRY)
-        if index is None:
-            raise UnknownDistributedRegistry(REGISTRY)
-        return index
-
-    def healthy(self, name: str) -> tuple[ServiceInfo, ...]:
-        """Return the healthy instances of *name*, sorted by pid.
-
-        The registry answers with the same list of records until something changes, so what was
-        made of it last is good as long as that is the one. (A registry that has ended has none.)
-        """
-        seen = self._seen.get(name)
-        if seen is not None and self._of_key(name) is seen[0]:
-            return seen[1]
-        return self._look(name)
-
-    def _look(self, name: str) -> tuple[ServiceInfo, ...]:
-        index = self.index()
-        self._of_key = index.of_key
-        records = index.of_key(name)
-        entries = [index.entry(record) for record in records]
-        found = [ServiceInfo.of(name, e.pid, e.value) for e in entries if is_service(e.value)]
-        healthy = tuple(sorted((info for info in found if info.healthy), key=_PID))
-        if not records:
-            self._seen.pop(name, None)
-            self._last.pop(name, None)
-            return healthy
-        self._seen[name] = (records, healthy)
-        if len(self._seen) > self._room["names"]:
-            for each in [each for each in self._seen if not index.of_key(each)]:
-                del self._seen[each]
-                self._last.pop(each, None)
-            self._room["names"] = max(KEPT, 2 * len(self._seen))
-        return healthy
+        return reg.derive(REGISTRY, name, instances_of, kernel=self.kernel)
 
     # Choosing
 
@@ -131,7 +113,8 @@ class Core:
             NoInstance: there is none.
             UnknownDistributedRegistry: services are not registered on this node.
         """
-        found: Sequence[ServiceInfo] = self.healthy(name)
+        instances = self.instances(name)
+        found: Sequence[ServiceInfo] = instances.healthy
         if but:
             found = [each for each in found if each.pid not in but]
         usable = found
@@ -139,13 +122,8 @@ class Core:
             now = self.kernel.driver.now()
             usable = [each for each in found if self._allowed(each.pid, now, limits)]
         if not usable:
-            raise NoInstance(name, self._unhealthy(name), len(found))
+            raise NoInstance(name, instances.unhealthy, len(found))
         return self._chosen(name, strategy, usable)
-
-    def _unhealthy(self, name: str) -> int:
-        index = self.index()
-        values = [index.entry(record).value for record in index.of_key(name)]
-        return sum(1 for value in values if is_service(value) and not value.healthy)
 
     def _allowed(self, pid: Pid, now: float, limits: BreakerLimits) -> bool:
         breaker = self.breakers.get(pid)
@@ -164,6 +142,7 @@ class Core:
         else:
             chosen = strategies.by_function(strategy, usable)  # type: ignore[arg-type]
         self._last[name] = chosen.pid
+        self._tidy(self._last, "names", lambda each: any(self.instances(each)))
         return chosen
 
     # Calls
@@ -206,23 +185,29 @@ class Core:
             self.breakers.pop(pid, None)
             return
         self.breakers[pid] = breaker
-        if len(self.breakers) > self._room["breakers"]:
-            index = self.index()
-            for each in [each for each in self.breakers if not index.of_pid(each)]:
-                del self.breakers[each]
-            self._room["breakers"] = max(KEPT, 2 * len(self.breakers))
+        self._tidy(self.breakers, "breakers", lambda each: bool(reg.keys(REGISTRY, each)))
+
+    def _tidy(self, kept: dict[Any, Any], what: str, there: Callable[[Any], bool]) -> None:
+        """Forget of *kept* what is not *there* any more, once it has grown twice as large."""
+        if len(kept) <= self._room[what]:
+            return
+        try:
+            for each in [each for each in kept if not there(each)]:
+                del kept[each]
+        except UnknownDistributedRegistry:
+            pass  # it is being started anew; look again when there is twice as much
+        self._room[what] = max(KEPT, 2 * len(kept))
 
 
 def core_of(kernel: Kernel) -> Core:
     """Return what the host of *kernel* remembers of services.
 
     Raises:
-        UnknownDistributedRegistry: this node is not in a cluster.
+        UnknownDistributedRegistry: this node has no service mesh.
     """
     core: Any = kernel.tables.get(TABLE)
     if core is None:
-        registries = kernel.tables.get(REGISTRIES)
-        if registries is None:
-            raise UnknownDistributedRegistry(REGISTRY)
-        core = kernel.tables[TABLE] = Core(kernel, registries)
+        core = Core(kernel)
+        core.instances("")  # raises where there is no such registry
+        kernel.tables[TABLE] = core
     return core  # type: ignore[no-any-return]

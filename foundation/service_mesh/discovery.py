@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from foundation.cluster import registry as reg
+from foundation.cluster.registry import derive
 from foundation.facade import send_through, watching
-from foundation.kernel import ops
-from foundation.kernel.process import CURRENT
 from foundation.service_mesh.arguments import waiting
-from foundation.service_mesh.core import TABLE, core_of
+from foundation.service_mesh.core import instances_of
 from foundation.service_mesh.errors import ServiceTimeout
 from foundation.service_mesh.metadata import checked
 from foundation.service_mesh.values import (
@@ -25,11 +24,12 @@ from foundation.service_mesh.values import (
 from foundation.service_mesh.waiter import await_instances
 
 CRITERIA = ("name", "capabilities", "node", "metadata", "healthy", "where")
+NONE: tuple[str, ...] = ()  # no capabilities are required; what else is passed is looked at
 
 
 def discover_services(
     name: str | None = None,
-    capabilities: Sequence[str] = (),
+    capabilities: Sequence[str] = NONE,
     node: str | None = None,
     metadata: Mapping[str, Any] | None = None,
     healthy: bool | None = True,
@@ -83,13 +83,11 @@ def discover_services(
         or metadata is not None
         or where is not None
         or unknown
-        or capabilities
+        or capabilities is not NONE
         or watching.count
     ):
         return _search(name, capabilities, node, metadata, healthy, where, unknown)
-    kernel = (CURRENT.get() or ops.current()).kernel
-    core = kernel.tables.get(TABLE) or core_of(kernel)
-    return [*core.healthy(name)]
+    return [*derive(REGISTRY, name, instances_of).healthy]
 
 
 discover = discover_services
@@ -141,7 +139,7 @@ def _check_criteria(name: Any, node: Any, healthy: Any, where: Any, unknown: Any
         check_name(name)
     if node is not None and not isinstance(node, str):
         raise TypeError(f"discover_services: node must be the name of a node, got {node!r}")
-    if healthy not in (True, False, None):
+    if healthy is not None and type(healthy) is not bool:
         raise TypeError(f"discover_services: healthy must be True, False or None, got {healthy!r}")
     if where is not None and not callable(where):
         raise TypeError(f"discover_services: where must be a function, got {where!r}")

@@ -35,10 +35,13 @@ class NoInstance(FoundationError, LookupError):
             there = f"there are only {' and '.join(found)}"
         else:
             there = "none is registered as this node sees it"
-        return (
-            f"no instance of service {self.name!r} can be used: {there}; "
-            f"wait_for({self.name!r}) waits for one"
-        )
+        remedy = f"wait_for({self.name!r}) waits for one"
+        if self.open:
+            remedy = (
+                "they are tried again when the breaker's recovery time is over, and at once with "
+                f"call({self.name!r}, ..., breaker=None)"
+            )
+        return f"no instance of service {self.name!r} can be used: {there}; {remedy}"
 
 
 class ServiceTimeout(NoInstance, TimeoutError):

@@ -11,11 +11,12 @@ from foundation.errors import AlreadyRegistered, CallExit, CallTimeout, NoProc
 from foundation.facade import send_through
 from foundation.kernel import ops
 from foundation.kernel.values import Pid
+from foundation.runtime.placement import is_control
 from foundation.service_mesh.arguments import check_pid, waiting
-from foundation.service_mesh.core import Core, core_of
+from foundation.service_mesh.core import Kept, core_of
 from foundation.service_mesh.errand import at_host_of, is_here
 from foundation.service_mesh.errors import NotInService
-from foundation.service_mesh.keeper import RENEW, keep
+from foundation.service_mesh.keeper import RENEW, Charge, dismiss, keep
 from foundation.service_mesh.metadata import Metadata
 from foundation.service_mesh.values import (
     REGISTRY,
@@ -24,6 +25,7 @@ from foundation.service_mesh.values import (
     capabilities_of,
     check_name,
     check_seconds,
+    is_service,
 )
 
 
@@ -34,16 +36,22 @@ class ServiceHandle:
     Attributes:
         name: of the service.
         pid: the process that serves.
-        keeper: looks after the entry; None for an entry made with the primitive.
+        keeper: looks after the entry, unless another one had to take its place; None for an entry
+            made with the primitive.
+        order: of the entry, see ``ServiceEntry``; None stands for any.
     """
 
     name: str
     pid: Pid
     keeper: Pid | None = field(default=None, compare=False)
+    order: int | None = field(default=None, compare=False)
 
     async def deregister(self) -> None:
-        """Withdraw the instance; from any process of any node. See ``deregister``."""
-        await deregister(self.name, self.pid)
+        """Withdraw what was registered then; from any process of any node. See ``deregister``.
+
+        A later registration of the same process stays.
+        """
+        await _deregister(self.name, self.pid, self.order)
 
     async def renew(self) -> None:
         """Begin its ttl anew; from any process of any node.
@@ -54,14 +62,34 @@ class ServiceHandle:
         """
         if self.keeper is None:
             return
-        try:
-            renewed = await send_through(ops.call, self.keeper, RENEW)
-        except CallExit as error:
-            if isinstance(error, CallTimeout) or not error.definite:
-                raise
-            renewed = False
+        renewed = await _renew(self.keeper)
+        if renewed is None:  # that keeper has died; perhaps it has a successor
+            try:
+                there = (self.name, self.pid, self.order)
+                renewed = await send_through(at_host_of, self.pid, _renew_here, *there)
+            except NoProc:
+                renewed = False
         if not renewed:
             raise NotInService(self.name, self.pid)
+
+
+async def _renew(keeper: Pid) -> bool | None:
+    """Have *keeper* begin the ttl anew; return whether it did, None when it has ended."""
+    try:
+        return bool(await send_through(ops.call, keeper, RENEW))
+    except CallExit as error:
+        if isinstance(error, CallTimeout) or not error.definite:
+            raise
+        return None
+
+
+async def _renew_here(name: str, pid: Pid, order: int | None) -> bool:
+    """Renew the registration *order* of *pid*, of this host."""
+    kept = core_of(ops.current().kernel).keepers.get((name, pid))
+    if kept is not None:
+        return kept.order == order and await _renew(kept.keeper) is not False
+    held = reg.values(REGISTRY, name, pid)  # a new keeper, if there is to be one, begins anew
+    return any(is_service(value) and value.order == order for value in held)
 
 
 async def register(
@@ -79,8 +107,9 @@ async def register(
     ``"foundation.services"``, which allows several holders of a key, with a ``ServiceEntry`` as
     value. The entry ends with the process. ``keep`` starts a *keeper*, a light process in the same
     host, which makes the health checks, sees to the ttl, and registers again should the registry
-    be started anew. *pid* may live in any host; ``at_host_of`` has the entry made there. When this
-    returns, all hosts of the node of *pid* find the instance; others follow.
+    be started anew; should the keeper itself die, another one takes its place. *pid* may live in
+    any host; ``at_host_of`` has the entry made there. When this returns, all hosts of the node of
+    *pid* find the instance; others follow.
 
     Equivalent direct messages::
 
@@ -128,31 +157,31 @@ async def register(
         metadata=Metadata({} if metadata is None else metadata),
     )
     target = process.pid if pid is None else pid
-    if check is not None and target.host.endswith("/control"):
+    if check is not None and is_control(target.host):
         raise ValueError(
             f"{target!r} lives in a control host, which runs no code of applications, so it can "
             "have no health check; start it in a worker host (host='spread')"
         )
     join = _join if is_here(target) else _join_there
-    keeper = await join(name, target, entry, check, ttl)
-    return ServiceHandle(name, target, keeper)
+    kept = await join(name, target, entry, check, ttl)
+    return ServiceHandle(name, target, *kept)
 
 
-async def _join_there(name: str, pid: Pid, *rest: Any) -> Pid:
+async def _join_there(name: str, pid: Pid, *rest: Any) -> Kept:
     return await send_through(at_host_of, pid, _join, name, pid, *rest)
 
 
 async def _join(
     name: str, pid: Pid, entry: ServiceEntry, check: HealthCheck | None, ttl: float | None
-) -> Pid:
-    """Make the entry of *pid*, of this host; return its keeper."""
+) -> Kept:
+    """Make the entry of *pid*, of this host; return its keeper, and its order."""
     core = core_of(ops.current().kernel)
     slot = (name, pid)
-    if slot in core.joining or core.index().own(name, pid):
+    if slot in core.joining or reg.values(REGISTRY, name, pid):
         raise AlreadyRegistered(name, pid)
     core.joining[slot] = None
     try:
-        _dismiss(core, slot)
+        dismiss(name, pid)
         entry = ServiceEntry(
             f"{pid.host}.{pid.incarnation}.{pid.serial}",
             entry.capabilities,
@@ -160,16 +189,10 @@ async def _join(
             order=core.next_order(),
         )
         await send_through(reg.register, REGISTRY, name, entry, pid=pid)
-        return await send_through(keep, name, pid, entry, check, ttl)
+        charge = Charge(name, pid, entry, check, ttl)
+        return Kept(await send_through(keep, charge), entry.order)
     finally:
         del core.joining[slot]
-
-
-def _dismiss(core: Core, slot: tuple[str, Pid]) -> None:
-    """End the keeper of *slot*, whatever it is doing."""
-    keeper = core.keepers.get(slot)
-    if keeper is not None:
-        ops.exit(keeper, "kill")
 
 
 async def deregister(name: str, pid: Pid | None = None) -> None:
@@ -199,19 +222,29 @@ async def deregister(name: str, pid: Pid | None = None) -> None:
     """
     check_name(name)
     check_pid(pid)
+    await _deregister(name, pid, None)
+
+
+async def _deregister(name: str, pid: Pid | None, order: int | None) -> None:
     process = waiting(f"deregister({name!r}) of a service")
     target = process.pid if pid is None else pid
     try:
         if is_here(target):
-            await _leave(name, target)
+            await _leave(name, target, order)
         else:
-            await send_through(at_host_of, target, _leave, name, target)
+            await send_through(at_host_of, target, _leave, name, target, order)
     except NoProc:
         pass  # it has ended, and its entries with it
 
 
-async def _leave(name: str, pid: Pid) -> None:
-    _dismiss(core_of(ops.current().kernel), (name, pid))
+async def _leave(name: str, pid: Pid, order: int | None) -> None:
+    """Withdraw *pid*, of this host, unless its registration is not the one that is meant."""
+    kept = core_of(ops.current().kernel).keepers.get((name, pid))
+    if order is not None and (kept is None or kept.order != order):
+        held = reg.values(REGISTRY, name, pid)
+        if not any(is_service(value) and value.order == order for value in held):
+            return
+    dismiss(name, pid)
     await send_through(reg.unregister, REGISTRY, name, pid=pid)
 
 

@@ -46,6 +46,10 @@ class ServiceEntry:
         object.__setattr__(self, "capabilities", capabilities_of(self.capabilities))
         if not isinstance(self.metadata, Metadata):
             object.__setattr__(self, "metadata", Metadata(self.metadata))
+        if type(self.healthy) is not bool:
+            raise TypeError(f"healthy must be True or False, got {self.healthy!r}")
+        if type(self.order) is not int:
+            raise TypeError(f"order must be an int, got {self.order!r}")
 
 
 @dataclass(frozen=True)

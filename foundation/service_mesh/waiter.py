@@ -32,7 +32,7 @@ class Waiter(GenServer):
 
     def _found(self) -> list[ServiceInfo]:
         try:
-            return list(core_of(ops.current().kernel).healthy(self.name))
+            return list(core_of(ops.current().kernel).instances(self.name).healthy)
         except FoundationError:  # the registry is being started anew
             return []
 

@@ -29,6 +29,7 @@ from foundation.otp.application import ROOT, root_specs, spawn_root
 from foundation.otp.child_spec import ChildSpec
 from foundation.otp.kernel_setup import install
 from foundation.runtime.driver import AsyncioDriver
+from foundation.runtime.overview import Overlook
 from foundation.runtime.placement import HostPlacer
 from foundation.testing.bodies import Body, parked, set_done
 from foundation.testing.cluster_network import ClusterNetwork, Faults
@@ -85,6 +86,7 @@ class SimNodeHost:
         if name != "control":
             self.kernel.names.authority = f"{node.name}/control"
         install(self.kernel)
+        self.overlook = Overlook(self.kernel)
 
     @property
     def in_service(self) -> dict[str, Any]:

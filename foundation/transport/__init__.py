@@ -8,6 +8,7 @@ from foundation.transport.base import FoundationBase, admin_address, open_system
 from foundation.transport.busy_wait import BUSY_WAIT, check_busy_wait
 from foundation.transport.config import TransportConfig
 from foundation.transport.cookie import load_cookie
+from foundation.transport.cores import usable_cores
 from foundation.transport.outside import Outside
 from foundation.transport.peers import unwatch_peer_loss, watch_peer_loss
 
@@ -21,5 +22,6 @@ __all__ = [
     "load_cookie",
     "open_system",
     "unwatch_peer_loss",
+    "usable_cores",
     "watch_peer_loss",
 ]

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from foundation.errors import TransportError
+from foundation.transport.cores import usable_cores
 
 Ready = list[tuple[selectors.SelectorKey, int]]
 
@@ -77,4 +78,4 @@ def check_busy_wait(seconds: Any) -> None:
 
 def worth_it() -> bool:
     """Whether spinning can help: with one core it only keeps others from sending."""
-    return (os.cpu_count() or 1) > 1
+    return usable_cores() > 1

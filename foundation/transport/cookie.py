@@ -15,7 +15,7 @@ MIN_BYTES = 16
 
 
 def load_cookie(explicit: str | bytes | None = None) -> tuple[bytes, bool]:
-    """Find the cookie.
+    """Find the cookie, or generate one for this user.
 
     *explicit*, else ``$FOUNDATION_COOKIE``, else the contents of ``$FOUNDATION_COOKIE_FILE``, else
     the one generated for this user.
@@ -27,6 +27,12 @@ def load_cookie(explicit: str | bytes | None = None) -> tuple[bytes, bool]:
         CookieError: it is too short, or the file cannot be read, or that of the generated one is
             readable by others.
     """
+    found, chosen = find_cookie(explicit)
+    return (_user_cookie(cookie_path()) if found is None else found), chosen
+
+
+def find_cookie(explicit: str | bytes | None = None) -> tuple[bytes | None, bool]:
+    """As ``load_cookie``, but generate none: then the cookie is None."""
     if explicit is not None:
         return _checked(explicit, "the cookie that was passed"), True
     from_environment = os.environ.get(ENVIRONMENT)
@@ -35,7 +41,7 @@ def load_cookie(explicit: str | bytes | None = None) -> tuple[bytes, bool]:
     named = os.environ.get(FILE_ENVIRONMENT)
     if named:
         return _checked(_content(Path(named)), f"${FILE_ENVIRONMENT} ({named})"), True
-    return _user_cookie(cookie_path()), False
+    return _existing(cookie_path()), False
 
 
 def cookie_path() -> Path:
@@ -61,13 +67,17 @@ def _content(path: Path) -> bytes:
         ) from error
 
 
-def _user_cookie(path: Path) -> bytes:
+def _existing(path: Path) -> bytes | None:
     try:
         return _read_private(path)
     except FileNotFoundError:
-        pass
+        return None
     except OSError as error:
         raise CookieError(f"cannot read the cookie file {path}: {error}") from error
+
+
+def _user_cookie(path: Path) -> bytes:
+    """Generate it."""
     try:
         return _create(path)
     except OSError as error:

@@ -46,24 +46,59 @@ def test_tree_shows_the_supervision_tree(cli: Cli) -> None:
 def test_top_shows_hosts_processes_and_restarts(cli: Cli) -> None:
     with running(cli, "--hosts", "2", "--name", "t"):
         first = cli.json("top", "--json")
-        assert sorted(first["hosts"]) == ["t/control", "t/main", "t/w1", "t/w2"]
-        assert first["missing"] == []
-        (home,) = [p for p in first["hosts"]["t/w1"]["processes"] if p["class"] == "App"]
-        assert home["restarts"] == 0
-        assert first["hosts"]["t/w1"]["rss_bytes"] > 1_000_000
-        os.kill(first["hosts"]["t/w1"]["os_pid"], signal.SIGKILL)
+        hosts = {row["host"]: row for row in first["hosts"]}
+        assert list(hosts) == ["t/control", "t/main", "t/w1", "t/w2"]
+        assert first["missing"] == {"nodes": [], "hosts": []}
+        assert first["cluster"] is None
+        (home,) = [p for p in first["processes"] if p["class"] == "App"]
+        assert (home["host"], home["restarts"]) == ("t/w1", 0)
+        assert hosts["t/w1"]["rss_bytes"] > 1_000_000
+        assert hosts["t/w1"]["cpu_percent"] >= 0.0
+        os.kill(hosts["t/w1"]["os_pid"], signal.SIGKILL)
 
         def root_restarts() -> int:
-            hosts = cli.json("top", "--json")["hosts"]
-            named = {p["name"]: p for p in hosts["t/control"]["processes"]}
-            root = named["foundation.root"]
+            processes = cli.json("top", "--json")["processes"]
+            (root,) = [p for p in processes if p["name"] == "foundation.root"]
             return int(root["restarts"])
 
-        until(lambda: root_restarts() == 1)
+        until(lambda: root_restarts() == 1, 30.0)
         code, out, _ = cli.run("top", "--once")
         assert code == 0
         assert "foundation.root" in out
         assert "HOST" in out
+        code, out, _ = cli.run("top", "--section", "nodes")
+        assert code == 0
+        assert "foundation.root" not in out
+
+
+def test_top_and_tree_show_the_whole_cluster_by_any_node(cli: Cli) -> None:
+    shop = ("--cluster", "shop", "--hosts", "1")
+    with running(cli, *shop, "--name", "s1"), running(cli, *shop, "--name", "s2"):
+
+        def names(*arguments: str) -> list[str]:
+            found = cli.json("top", "--json", *arguments)
+            return [row["name"] for row in found["nodes"] if row["answered"]]
+
+        until(lambda: names() == ["s1", "s2"], 30.0)
+        assert names("--node", "s2") == ["s2"]
+        assert names("--cluster", "shop") == ["s1", "s2"]
+        code, out, _ = cli.run("top")
+        assert code == 0
+        assert out.startswith("cluster shop: ")
+        code, out, _ = cli.run("tree", "--cluster", "--node", "s1")
+        assert code == 0
+        assert out.count("foundation.root") == 2
+        assert out.count("Counter 'one'") == 2
+        assert cli.json("tree", "--cluster", "--node", "s1", "--json")["missing"]["nodes"] == []
+        code, _, err = cli.run("top", "--node", "s3")
+        assert code == 1
+        assert "there is no node 's3'" in err
+        with running(cli, "--name", "other", "--hosts", "1"):
+            assert names("--cluster", "shop") == ["s1", "s2"]
+            assert names("--node", "other") == ["other"]
+            code, _, err = cli.run("top")
+            assert code == 1
+            assert "several nodes run: other, s1, which are not one cluster" in err
 
 
 def test_several_nodes_need_a_name(cli: Cli) -> None:
@@ -143,7 +178,7 @@ def test_version_and_help(cli: Cli) -> None:
     assert "Exit codes: 0 done, 1 failed, 2 the command line is wrong" in out
 
 
-@pytest.mark.parametrize("command", ["demo", "run", "tree", "top", "cluster"])
+@pytest.mark.parametrize("command", ["demo", "run", "tree", "top", "cluster", "dashboard"])
 def test_help_of_each_command_ends_in_command_lines(cli: Cli, command: str) -> None:
     code, out, _ = cli.run(command, "--help")
     assert code == 0
@@ -152,7 +187,10 @@ def test_help_of_each_command_ends_in_command_lines(cli: Cli, command: str) -> N
 
 @pytest.mark.parametrize(
     "arguments",
-    [["nope"], ["run"], ["demo", "--files", "x"], ["demo", "--nope"], ["top", "--interval", "0"]],
+    [
+        ["nope"], ["run"], ["demo", "--files", "x"], ["demo", "--nope"],
+        ["top", "--interval", "0"], ["top", "--section", "x"],
+    ],
 )
 def test_a_wrong_command_line_ends_with_2(cli: Cli, arguments: list[str]) -> None:
     code, _, err = cli.run(*arguments)

@@ -62,8 +62,28 @@ def test_config_with_what_a_program_would_say(cli: Cli) -> None:
     assert "Traceback" not in err
 
 
+def test_config_warns_of_a_cookie_that_no_node_would_take(cli: Cli) -> None:
+    cli.environment["FOUNDATION_COOKIE"] = "short"
+    found = cli.json("config", "--json")
+    assert found["settings"]["cookie"]["value"] == "(secret, 5 bytes)"
+    assert any("has 5 bytes" in text for text in found["warnings"])
+    assert "short" not in json.dumps(found)
+    del cli.environment["FOUNDATION_COOKIE"]
+    cli.environment["FOUNDATION_COOKIE_FILE"] = str(cli.path / "nowhere")
+    assert "cannot read the cookie file" in cli.json("config", "--json")["warnings"][0]
+
+
+def test_a_name_that_no_node_can_have_is_refused_before_a_node_is_started(cli: Cli) -> None:
+    cli.environment["FOUNDATION_NODE_NAME"] = "a/b"
+    for command in ("config", "doctor"):
+        code, out, err = cli.run(command)
+        assert code == 1, command
+        assert "FOUNDATION_NODE_NAME must be a non-empty string without '/'" in out + err
+
+
 def test_doctor_finds_nobody(cli: Cli) -> None:
     code, out, err = cli.run("doctor", "--patience", "0.2")
+    assert not (cli.path / "config").exists()  # it makes no cookie
     assert code == 1, err
     assert "nothing here asks for a cluster" in out
     assert "PROBLEM  discovery: loopback: it works, and has named nobody" in out

@@ -57,6 +57,9 @@ class Terminal:
             with contextlib.suppress(OSError):  # the other end is closed
                 self.text += os.read(self._mine, 65536).decode(errors="replace")
 
+    def press(self, key: str) -> None:
+        os.write(self._mine, key.encode())
+
     def ctrl_c(self) -> int:
         os.killpg(self.process.pid, signal.SIGINT)
         return self.end()
@@ -109,20 +112,54 @@ def test_top_in_a_terminal_is_live_until_ctrl_c(cli: Cli) -> None:
         assert "Traceback" not in terminal.text
 
 
+def test_keys_choose_what_top_shows_and_end_it(cli: Cli) -> None:
+    with running(cli, "--hosts", "1"):
+        terminal = Terminal(cli, "top", "--interval", "0.05")
+        terminal.wait_for("q quit")
+        terminal.press("7")
+        terminal.text = ""
+        terminal.wait_for("HEALTH ")
+        terminal.press("3")
+        terminal.wait_for("RESTARTS")
+        terminal.text = ""
+        terminal.wait_for("RESTARTS")
+        assert "HEALTH " not in terminal.text
+        terminal.press("q")
+        assert terminal.end() == 0
+        assert "Traceback" not in terminal.text
+
+
+def test_top_goes_on_with_another_node_when_the_one_it_asked_has_gone(cli: Cli) -> None:
+    shop = ("--cluster", "shop", "--hosts", "1")
+    with running(cli, *shop, "--name", "s2"):
+        with running(cli, *shop, "--name", "s1"):
+            until(lambda: len(cli.json("top", "--json")["nodes"]) == 2, 30.0)
+            terminal = Terminal(cli, "top", "--interval", "0.05")
+            terminal.wait_for("2 nodes")
+        terminal.text = ""
+        terminal.wait_for("1 node,")
+        assert terminal.ctrl_c() == 0
+        assert "Traceback" not in terminal.text
+
+
+def os_pid_of(cli: Cli, host: str) -> int:
+    hosts = cli.json("top", "--json")["hosts"]
+    return next(int(row["os_pid"]) for row in hosts if row["host"] == host)
+
+
 def test_a_stopped_host_is_named_as_missing(cli: Cli) -> None:
     with running(cli, "--hosts", "2", "--name", "n"):
-        os_pid = cli.json("top", "--json")["hosts"]["n/w2"]["os_pid"]
-        with stopped(os_pid):
+        with stopped(os_pid_of(cli, "n/w2")):
             found = cli.json("top", "--json")
-        assert found["missing"] == ["n/w2"]
-        assert sorted(found["hosts"]) == ["n/control", "n/main", "n/w1"]
-        until(lambda: cli.json("top", "--json")["missing"] == [])
+        assert found["missing"]["hosts"] == ["n/w2"]
+        there = [row["host"] for row in found["hosts"] if row["answered"]]
+        assert there == ["n/control", "n/main", "n/w1"]
+        until(lambda: cli.json("top", "--json")["missing"]["hosts"] == [])
 
 
 def test_a_stopped_control_host_is_an_error(cli: Cli) -> None:
     with running(cli, "--hosts", "1", "--name", "n"):
-        os_pid = cli.json("top", "--json")["hosts"]["n/control"]["os_pid"]
-        with stopped(os_pid):
+        with stopped(os_pid_of(cli, "n/control")):
             code, _, err = cli.run("top")
         assert code == 1
         assert "did not answer" in err

@@ -1,10 +1,10 @@
-"""What ``top`` and ``tree`` print, from snapshots made up here."""
+"""What ``tree`` prints, from snapshots made up here."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from foundation.cli.views import ROWS, top_lines, tree_json, tree_lines
+from foundation.cli.views import tree_json, tree_lines
 from foundation.runtime.messages import Inspected
 
 
@@ -79,13 +79,3 @@ def test_a_deep_tree_is_drawn() -> None:
 def test_nothing_is_supervised() -> None:
     alone = Inspected(1, {"n/main": host(process("n/main.1.1"))})
     assert tree_lines(alone) == ["(nothing is supervised)"]
-
-
-def test_top_lists_full_mailboxes_first_and_says_what_it_leaves_out() -> None:
-    processes = [process(f"n/main.1.{n}", mailbox=n) for n in range(ROWS + 5)]
-    lines = top_lines(Inspected(1, {"n/main": host(*processes)}, ("n/w1",)))
-    assert "w1          did not answer" in lines
-    table = lines[lines.index("") + 2 :]
-    assert table[0].startswith(f"main.1.{ROWS + 4} ")
-    assert len(table) == ROWS + 1
-    assert table[-1] == "... and 5 more (--json shows all)"

@@ -13,7 +13,7 @@ import pytest
 import foundation
 from foundation.cluster import ClusterConfig, Timing
 from foundation.cluster.discovery import Loopback, StaticList
-from foundation.errors import FoundationError, NodeError
+from foundation.errors import ClusterConfigError, FoundationError, NodeError
 
 HUGE = 10**400  # an int that no float can hold
 
@@ -95,6 +95,9 @@ def test_a_wrong_setting_is_refused(field: str, value: Any, text: str) -> None:
         ClusterConfig(**{field: value})
     message = str(caught.value)
     assert isinstance(caught.value, FoundationError)
+    assert isinstance(caught.value, ClusterConfigError)
+    assert caught.value.field == field or "needs advertise=" in message
+    assert str(pickle.loads(pickle.dumps(caught.value))) == message
     assert message.startswith(f"cluster: {field}") or "needs advertise=" in message
     assert len(message) < 400
 

@@ -12,7 +12,7 @@ import pytest
 
 from foundation import config, explain
 from foundation.config.messages import Status
-from foundation.kernel.ops import call, receive
+from foundation.kernel.ops import receive
 from tests.config.confsim import PATH, cluster, form, server
 
 HEADINGS = ("What this does:", "Equivalent direct messages::", "When to bypass:")
@@ -121,6 +121,6 @@ def test_explain_shows_the_messages() -> None:
     with cluster(1) as c:
         form(c)
         assert c.run("a", body) == [
-            (f"{call.__module__.rpartition('.')[0]}.call", ("foundation.config", Status())),
+            ("foundation.otp.call", ("foundation.config", Status())),
             ("foundation.otp.meta", ("foundation.config.values", ("limits", "rate"))),
         ]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,12 +34,20 @@ class Outcome:
     left: list[str]
 
 
-def run_program(*arguments: str, seconds: float = 60.0) -> Outcome:
-    """Run ``python *arguments`` in the repository's root for at most *seconds*."""
+def run_program(
+    *arguments: str, seconds: float = 60.0, env: Mapping[str, str] | None = None
+) -> Outcome:
+    """Run ``python *arguments`` in the repository's root for at most *seconds*.
+
+    Args:
+        *arguments: of the interpreter.
+        seconds: then it is ended.
+        env: default: that of this process; in both cases without settings of Foundation.
+    """
     mark = uuid.uuid4().hex
     environment = {
         key: value
-        for key, value in os.environ.items()
+        for key, value in (os.environ if env is None else env).items()
         if not key.startswith(("FOUNDATION_", "PYTEST_"))
     }
     done = subprocess.run(

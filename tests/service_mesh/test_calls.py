@@ -281,13 +281,37 @@ def test_a_caller_that_is_killed_leaves_no_call_under_way_and_no_trial() -> None
         assert c.run("c", _who) == [pid]
 
 
+def test_a_caller_without_patience_opens_no_breaker_for_the_others_of_its_host() -> None:
+    async def hasty() -> None:
+        for _ in range(20):
+            with pytest.raises(CallTimeout):
+                await service_mesh.call("thumbs", "who", 1e-6)
+        assert service_mesh.breaker_states() == {}
+
+    async def fair(pid: Pid) -> None:
+        for _ in range(5):
+            with pytest.raises(CallTimeout):
+                await service_mesh.call("thumbs", "x", 0.05)
+        assert service_mesh.breaker_states() == {pid: "open"}
+        with pytest.raises(NoInstance, match="breaker=None") as caught:
+            await service_mesh.call("thumbs", "x", 0.05)
+        assert "wait_for" not in str(caught.value)
+
+    with mesh(21) as c:
+        pid = moody(c, "a")
+        c.run("c", hasty)
+        assert c.run("c", _who) == [pid]
+        c.run("a", _ask, pid, ("mood", "silent"))
+        c.run("c", fair, pid)
+
+
 def test_breakers_of_instances_that_have_been_are_forgotten() -> None:
     async def body() -> int:
         for _ in range(600):
             pid = spawn(receive)
             await service_mesh.register("thumbs", pid)
             with pytest.raises(CallTimeout):
-                await service_mesh.call("thumbs", "x", 0.001)
+                await service_mesh.call("thumbs", "x", 0.05)
             exit(pid, "kill")
         return len(service_mesh.core.core_of(_kernel()).breakers)
 

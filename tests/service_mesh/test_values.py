@@ -125,3 +125,11 @@ def test_errors_travel(error: Any) -> None:
     assert type(copy) is type(error)
     assert str(copy) == str(error)
     assert vars(copy) == vars(error)
+
+
+@pytest.mark.parametrize("healthy", [None, 1, "yes"])
+def test_an_entry_is_healthy_or_not_and_nothing_else(healthy: Any) -> None:
+    with pytest.raises(TypeError, match="healthy must be True or False"):
+        ServiceEntry(healthy=healthy)
+    with pytest.raises(TypeError, match="order must be an int"):
+        ServiceEntry(order="1")  # type: ignore[arg-type]

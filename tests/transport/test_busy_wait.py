@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import selectors
 import socket
 from collections.abc import Iterator
@@ -11,7 +12,8 @@ import pytest
 
 import foundation
 from foundation.errors import TransportError
-from foundation.transport import TransportConfig, busy_wait
+from foundation.runtime.program import NodeOptions
+from foundation.transport import TransportConfig, busy_wait, usable_cores
 from foundation.transport.busy_wait import BusyWaitSelector
 from tests.transport.conftest import COOKIE
 
@@ -89,3 +91,17 @@ def test_wrong_values_are_refused(seconds: Any) -> None:
         TransportConfig(cookie=COOKIE, busy_wait=seconds)
     with pytest.raises(TransportError, match="sleeps at once"):
         foundation.start(busy_wait=seconds)
+
+
+@pytest.mark.parametrize(("cores", "worth"), [({3}, False), ({0, 3}, True)])
+def test_what_counts_are_the_cores_that_the_process_may_use(
+    cores: set[int], worth: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: cores, raising=False)
+    assert usable_cores() == len(cores)
+    assert busy_wait.worth_it() is worth
+    assert NodeOptions("n").workers == len(cores)
+    assert NodeOptions("n", hosts=5).workers == 5
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert usable_cores() == 8

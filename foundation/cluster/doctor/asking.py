@@ -34,6 +34,15 @@ ADVICE = {
     "loopback": "start another node of this user on this machine, with the same cluster name",
 }
 
+MEND = {  # what to do where a strategy does not even work
+    "gossip": "does another program hold the UDP port, or is the interface none of this machine's? "
+    "see gossip_port and gossip_interface (FOUNDATION_GOSSIP_PORT, FOUNDATION_GOSSIP_INTERFACE)",
+    "mdns": "see mdns_interfaces (FOUNDATION_MDNS_INTERFACES), and whether this machine has a "
+    "network with multicast",
+    "loopback": "have a directory that belongs to this user, can be written and is private (chmod "
+    "700), or name another one, the same for all nodes (FOUNDATION_LOOPBACK_DIRECTORY)",
+}
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -76,7 +85,7 @@ async def discover(
         text = str(error) or type(error).__name__
         if isinstance(error, TimeoutError):
             text = f"no answer in {CALL_SECONDS:g} s"
-        return problem(check, text, advice), tuple(found)
+        return problem(check, text, MEND.get(strategy.name, advice)), tuple(found)
     finally:
         with contextlib.suppress(Exception):
             async with asyncio.timeout(CALL_SECONDS):

@@ -19,6 +19,7 @@ from foundation.cluster.modes import ResolvedCluster
 from foundation.cluster.modes.translate import is_remote
 from foundation.transport import TransportConfig
 
+NOT_ASKED = "not asked who it is, as there is no cookie"
 PATIENCE = 3.0  # seconds that a strategy may take to name somebody
 
 
@@ -44,7 +45,7 @@ async def examine(
     finding, known = check_cookie(cookie, config)
     remote = is_remote(resolved.strategy or "", resolved.options)
     found += [finding, *check_address(config, remote)]
-    if known is None or any(each.check == "bind" and each.status == "problem" for each in found):
+    if any(each.check == "bind" and each.status == "problem" for each in found):
         return found
     return found + await _ask_around(resolved, config, known, patience)
 
@@ -60,16 +61,10 @@ def _settings(resolved: ResolvedCluster) -> Finding:
 async def _ask_around(
     resolved: ResolvedCluster,
     config: ClusterConfig,
-    cookie: tuple[bytes, bool],
+    cookie: bytes | None,
     patience: float,
 ) -> list[Finding]:
-    transport = TransportConfig(
-        cookie=cookie[0],
-        explicit_cookie=cookie[1],
-        bind_host=config.bind,
-        advertise_host=config.advertise,
-        unix=False,
-    )
+    transport = None if cookie is None else _transport(config, cookie)
     own = format_address(config.advertise or config.bind, config.port) if config.port else None
     strategies = (Loopback(),) if config.strategies is None else config.strategies
     found = [await _check_port(config, transport)]
@@ -78,8 +73,19 @@ async def _ask_around(
     outcomes = await asyncio.gather(*(discover(each, me, patience) for each in strategies))
     addresses = dict.fromkeys(address for _, named in outcomes for address in named)
     found += _discovered([finding for finding, _ in outcomes], bool(addresses))
+    if transport is None:
+        return found + [ok(f"candidate {each}", NOT_ASKED) for each in addresses]
     findings, answers = await ask_all(addresses, transport, own)
     return [*found, *findings, *judge(config, resolved.node_name, own, _once(answers))]
+
+
+def _transport(config: ClusterConfig, cookie: bytes) -> TransportConfig:
+    return TransportConfig(
+        cookie=cookie,  # whether it is good for the address that nodes listen at, was said before
+        bind_host=config.bind,
+        advertise_host=config.advertise,
+        unix=False,
+    )
 
 
 def _discovered(outcomes: list[Finding], somebody: bool) -> list[Finding]:
@@ -92,12 +98,14 @@ def _discovered(outcomes: list[Finding], somebody: bool) -> list[Finding]:
     ]
 
 
-async def _check_port(config: ClusterConfig, transport: TransportConfig) -> Finding:
+async def _check_port(config: ClusterConfig, transport: TransportConfig | None) -> Finding:
     state, text = port_state(config)
     if state == "free":
         return ok("port", text)
     if state == "denied":
         return problem("port", text, "choose another (FOUNDATION_CLUSTER_PORT); 0 takes a free one")
+    if transport is None:
+        return warning("port", f"{text}; {NOT_ASKED}", "mend the cookie, then run this again")
     host = transport.host if config.bind == "0.0.0.0" else config.bind
     finding, answer = await ask(format_address(host, config.port), transport, None)
     if answer is not None:

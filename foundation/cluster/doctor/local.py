@@ -19,7 +19,7 @@ from foundation.transport.cookie import (
     ENVIRONMENT,
     FILE_ENVIRONMENT,
     cookie_path,
-    load_cookie,
+    find_cookie,
 )
 
 MULTICAST_SECONDS = 0.5
@@ -28,25 +28,40 @@ PRIVATE_GROUP = ("239.255.45.93", 0)  # beside that of gossip, so that nobody el
 
 def check_cookie(
     given: bytes | None, config: ClusterConfig
-) -> tuple[Finding, tuple[bytes, bool] | None]:
-    """Look for the cookie; return it, too, and whether a user has chosen it."""
+) -> tuple[Finding, bytes | None]:
+    """Look for the cookie; return it, too, where it is good.
+
+    None is generated. Where a node would do that, one that nobody has is returned: nodes of other
+    users then say that it is wrong, which it will be.
+    """
     path = cookie_path()
     source = _cookie_source(given)
-    new = source is None and not path.exists()
     try:
-        cookie, explicit = load_cookie(given)
+        cookie, explicit = find_cookie(given)
+        if cookie is None and (denied := _denied(path)) is not None:
+            raise CookieError(f"cannot create the cookie file {path}: {denied} cannot be written")
     except CookieError as error:
         advice = f"mend that, or set {ENVIRONMENT} (openssl rand -hex 32), the same on all nodes"
         return problem("cookie", str(error), advice), None
-    if explicit:
-        return _explicit(source or "", len(cookie)), (cookie, True)
-    mode = stat.S_IMODE(path.stat().st_mode)
-    made = "generated just now" if new else "generated for this user"
-    text = f"the one {made}: {path}, mode {mode:04o}"
+    if explicit and cookie is not None:
+        return _explicit(source or "", len(cookie)), cookie
+    if cookie is None:
+        cookie = secrets.token_bytes(32)
+        text = f"none yet: the first node of this user that starts generates it: {path}"
+    else:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        text = f"the one generated for this user: {path}, mode {mode:04o}"
     if is_loopback(config.bind):
-        return ok("cookie", f"{text}; good for nodes of this user on this machine"), (cookie, False)
+        return ok("cookie", f"{text}; good for nodes of this user on this machine"), cookie
     advice = f"set {ENVIRONMENT} or {FILE_ENVIRONMENT} to one of your own, the same on all nodes"
     return problem("cookie", f"{text}; other machines do not have it", advice), None
+
+
+def _denied(path: Path) -> Path | None:
+    """Return the directory that keeps *path* from being made, or None."""
+    nearest = next(each for each in path.absolute().parents if each.exists())
+    good = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
+    return None if good else nearest
 
 
 def _cookie_source(given: bytes | None) -> str | None:

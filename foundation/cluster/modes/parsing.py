@@ -1,6 +1,7 @@
 """Reading settings: each may come as text (environment) or as a plain value (program, TOML).
 
-Each parser returns the checked value or raises ``ValueError`` with what is allowed. Finer checks,
+Each parser returns the checked value or raises ``ValueError`` with what is allowed (``WrongPart``
+with what is wrong). Finer checks,
 as of addresses, are those of ``ClusterConfig`` and of the strategies.
 """
 
@@ -17,10 +18,21 @@ FALSE = ("false", "0", "no", "off")
 Parser = Callable[[Any], Any]
 
 
+class WrongPart(ValueError):
+    """A part of a value is wrong; the message says which, and what is allowed."""
+
+
 def text(value: Any) -> str:
     """A string that is not empty."""
     if not isinstance(value, str) or not value.strip():
         raise ValueError("a non-empty string")
+    return value.strip()
+
+
+def node_name(value: Any) -> str:
+    """A name of a node."""
+    if not isinstance(value, str) or not value.strip() or "/" in value:
+        raise ValueError("a non-empty string without '/'")
     return value.strip()
 
 
@@ -104,7 +116,10 @@ def timing(value: Any) -> Timing:
                 found[name] = int(each) if name == "indirect_probes" else float(each)
             except ValueError:
                 raise ValueError(f"{allowed}; {name} is no number") from None
-    return Timing(**found)
+    try:
+        return Timing(**found)
+    except ValueError as error:
+        raise WrongPart(str(error)) from None
 
 
 def secret(value: Any) -> bytes:

@@ -46,7 +46,7 @@ from foundation.cluster.modes.settings import (
     Value,
 )
 from foundation.cluster.modes.translate import build, default_port, is_remote
-from foundation.errors import NodeError
+from foundation.errors import ClusterConfigError
 from foundation.transport.config import TransportConfig, is_loopback
 
 Mode = Literal["wizard", "apprentice", "mortal", "off"]
@@ -68,6 +68,7 @@ class ResolvedCluster:
         values: each setting and where it came from.
         warnings: what is probably not meant so.
         node_name: of the node, where something says it.
+        asked: whether anything says that there is to be a cluster, or none.
     """
 
     mode: Mode
@@ -78,6 +79,7 @@ class ResolvedCluster:
     values: tuple[Value, ...] = ()
     warnings: tuple[str, ...] = ()
     node_name: str | None = None
+    asked: bool = True
 
 
 def resolve(
@@ -194,6 +196,7 @@ class _Resolving:
         self._values: dict[str, Value] = {}
         for layer in reversed(layers):
             self._values.update(layer.values)
+        self._asked = True
         self.cookie = False
 
     def resolve(
@@ -222,6 +225,7 @@ class _Resolving:
                 said = layer.strategy or str(layer.clustered).lower()
                 self._reasons.append(f"{layer.source} says {said}: {_yes(layer.clustered)}")
                 return layer.clustered
+        self._asked = False
         self._reasons.append("neither argument, environment nor file asks for a cluster: off")
         return False
 
@@ -345,7 +349,7 @@ class _Resolving:
         return ResolvedCluster(
             mode, shown, options, tuple(self._reasons), config,
             tuple(self._listed(strategy, config)), tuple(self._warnings),
-            None if node is None else node.value,
+            None if node is None else node.value, self._asked,
         )  # fmt: skip
 
     def _config(
@@ -360,17 +364,13 @@ class _Resolving:
         fields = {key: given[key] for key in FIELDS if key in given}
         try:
             return ClusterConfig(strategies=chosen, **fields)
-        except SettingError:
-            raise
-        except NodeError as error:
-            raise SettingError(f"{error}{self._origins(fields, str(error))}") from None
+        except ClusterConfigError as error:
+            raise SettingError(f"{error}{self._origin(error.field)}") from None
 
-    def _origins(self, fields: Mapping[str, Any], error: str) -> str:
-        """Say where the setting that *error* is about was written."""
-        for key in fields:
-            if error.startswith(f"cluster: {key}") and self._values[key].source != "default":
-                return f" (from {self._values[key].source})"
-        return ""
+    def _origin(self, field: str) -> str:
+        """Say where the setting for *field* of the ``ClusterConfig`` was written."""
+        value = self._values.get(field)
+        return "" if value is None or value.source == "default" else f" (from {value.source})"
 
     def _listed(self, strategy: str | None, config: ClusterConfig | None) -> list[Value]:
         """Return every setting that is set or counts here, in the order of ``SETTINGS``."""

@@ -73,7 +73,7 @@ _PORT = parsing.whole(0, 65535)
 _ALL = (
     _common("env", parsing.word(*ENVIRONMENTS), "where it runs; multicast by default only in dev"),
     _common("app_name", parsing.text, "of the application", "foundation"),
-    _common("node_name", parsing.text, "of this node, unique in the cluster"),
+    _common("node_name", parsing.node_name, "of this node, unique in the cluster"),
     _common("name", parsing.text, "of the cluster; default app_name", env=f"{CLUSTER}_NAME"),
     _common("bind", parsing.text, "the IPv4 address or host name to listen at"),
     _common("advertise", parsing.text, "what other nodes dial; default bind"),
@@ -189,11 +189,11 @@ def parsed(key: str, raw: Any, source: str, where: str) -> Value:
     setting = SETTINGS[key]
     try:
         return Value(key, setting.parse(raw), source)
+    except parsing.WrongPart as error:
+        raise SettingError(f"{where}: {error}") from None
     except ValueError as error:
         got = "something else" if setting.secret else repr(raw)[:200]
         text = str(error)
-        if text.startswith("Timing."):  # it says itself what is wrong
-            raise SettingError(f"{where}: {text}") from None
         hint = ""
         if isinstance(raw, str) and raw.startswith(("tcp://", "udp://")):
             hint = (

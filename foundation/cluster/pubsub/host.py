@@ -156,8 +156,8 @@ def pubsub_of(process: Process) -> PubSubHost:
         if kernel.remote.neighbours:
             raise NotInCluster(
                 f"node {kernel.address.partition('/')[0]!r} has several hosts, between which "
-                "topics and presences travel by the cluster; start it with cluster=True, or as "
-                "a single host with hosts=0"
+                "topics and presences travel by the cluster; start it with cluster=True and on our "
+                "transport (without stock=True), or as a single host with hosts=0"
             )
         found = PubSubHost(kernel, Alone(kernel))
     return found

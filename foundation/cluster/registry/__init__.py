@@ -30,6 +30,7 @@ Entries of a node that has gone go with it, and come back with it when it was on
 
 from foundation.cluster.registry.functions import (
     count,
+    derive,
     dispatch,
     keys,
     lookup,
@@ -70,6 +71,7 @@ __all__ = [
     "Unregistered",
     "Updated",
     "count",
+    "derive",
     "dispatch",
     "keys",
     "lookup",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from foundation.cluster.registry.host import TABLE
 from foundation.cluster.registry.index import Index
@@ -21,7 +21,6 @@ from foundation.cluster.registry.via import (
 )
 from foundation.errors import (
     AlreadyRegistered,
-    BlockingCall,
     NoProc,
     NotRegistered,
     NotUnique,
@@ -31,7 +30,12 @@ from foundation.kernel import ops
 from foundation.kernel.process import CURRENT, Process
 from foundation.kernel.values import Pid
 from foundation.otp.registry_match import ANY, matches
-from foundation.otp.registry_write import DONE, can_wait, wait
+from foundation.otp.registry_write import DONE, must_wait, wait
+
+if TYPE_CHECKING:
+    from foundation.kernel.kernel import Kernel
+
+T = TypeVar("T")
 
 # Reads: they look into this host's index and never wait
 
@@ -52,6 +56,39 @@ def lookup(registry: str, key: Any) -> list[Entry]:
     except KeyError:
         raise UnknownDistributedRegistry(registry) from None
     return index.lookup(key)
+
+
+def derive(
+    registry: str,
+    key: Any,
+    function: Callable[[Any, list[Entry]], T],
+    *,
+    kernel: Kernel | None = None,
+) -> T:
+    """Return ``function(key, lookup(registry, key))``, which is kept until those entries change.
+
+    For what is read often and made with some work: as long as nothing changes it is one look into
+    a dictionary. What is kept goes with the entries.
+
+    Args:
+        registry: a registry's name.
+        key: a key.
+        function: looks at nothing but its arguments. Pass the same one each time: results of the
+            last ``index.DERIVED`` functions are kept for each key. All callers in this host get
+            the same result, so it should be immutable.
+        kernel: of the host to read in, as ``__resolve__`` of a name gets it; None: that of this
+            process.
+
+    Raises:
+        UnknownDistributedRegistry: no such registry runs on this node.
+        whatever *function* raises; nothing is kept then.
+    """
+    try:
+        host = (kernel or (CURRENT.get() or ops.current()).kernel).tables[TABLE]
+        index: Index = host.by_name[registry]
+    except KeyError:
+        raise UnknownDistributedRegistry(registry) from None
+    return index.derive(key, function)  # type: ignore[no-any-return]
 
 
 def whereis(registry: str, key: Any) -> Pid | None:
@@ -89,7 +126,8 @@ def keys(registry: str, pid: Pid | None = None) -> list[Any]:
 def values(registry: str, key: Any, pid: Pid | None = None) -> list[Any]:
     """Return the values of the entries of *key*, or of those of *pid* among them."""
     index = _index(registry)
-    return [index.entry(r).value for r in index.of_key(key) if pid is None or r.pid == pid]
+    records = index.of_key(key) if pid is None else index.own(key, pid)
+    return [index.entry(record).value for record in records]
 
 
 def count(registry: str, key: Any = ANY) -> int:
@@ -261,7 +299,12 @@ async def unregister(registry: str, key: Any, *, pid: Pid | None = None) -> None
 
 
 async def update_value(
-    registry: str, key: Any, value_or_function: Any, *, pid: Pid | None = None
+    registry: str,
+    key: Any,
+    value_or_function: Any,
+    *,
+    pid: Pid | None = None,
+    where: Callable[[Any], Any] | None = None,
 ) -> tuple[Any, Any]:
     """Replace the value of the entry of *key* of this process, or *pid*.
 
@@ -270,13 +313,15 @@ async def update_value(
         key: as ``register``.
         value_or_function: the new value, or a function of the old one that returns it.
         pid: a process of this host; default: this one.
+        where: called with a value; true says that it is the one to be replaced. For a process
+            that has several entries of *key*.
 
     Returns:
         ``(new, old)``.
 
     Raises:
-        NotRegistered: the process does not hold *key* (any more).
-        NotUnique: it has several entries of *key*, where keys are duplicate.
+        NotRegistered: the process does not hold *key* (any more), or no value fits *where*.
+        NotUnique: it has several such entries of *key*, where keys are duplicate.
         BlockingCall, NoProc, TypeError, ValueError: as ``register``.
         UnknownDistributedRegistry, Unsendable: as ``register``.
     """
@@ -285,13 +330,16 @@ async def update_value(
     holder = _holder(process, pid, "update_value").pid
     index = known_index(process.kernel, registry)
     mine: list[Record] = index.own(key, holder)
+    if where is not None:
+        mine = [record for record in mine if where(index.entry(record).value)]
     if not mine:
         raise NotRegistered(registry, key)
     if len(mine) > 1:
-        raise NotUnique(registry, f"update_value() of a process with {len(mine)} entries of a key")
+        text = f"update_value(), without a where= that fits one of {len(mine)} entries of a key,"
+        raise NotUnique(registry, text)
     old = index.entry(mine[0]).value
     new = value_or_function(old) if callable(value_or_function) else value_or_function
-    args = (registry, encoded, holder, encode_value(new))
+    args = (registry, encoded, holder, encode_value(new), mine[0].id)
     await _request(process, registry, key, "reg.update", args, "update_value()")
     return new, old
 
@@ -338,10 +386,5 @@ def _waiting_process(what: str) -> Process:
     Raises:
         BlockingCall: it cannot.
     """
-    process = ops.current()
-    if not can_wait(process):
-        raise BlockingCall(
-            f"{what}() of a distributed registry asks this node's agent, so it must be awaited, "
-            f"but {process!r} is in a plain `def` callback; write it as `async def` and await"
-        )
-    return process
+    why = f"{what}() of a distributed registry asks this node's agent, so it must be awaited"
+    return must_wait(ops.current(), why)

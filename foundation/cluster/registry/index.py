@@ -9,11 +9,13 @@ Invariants:
     X2  An entry that was hidden stays hidden until the table has another one in its place.
     X3  ``_by_key``, ``_contest`` and ``_by_pid`` hold exactly the records of ``_records``, and
         no empty collection: memory is proportional to the number of entries.
+    X4  ``_derived`` has results for keys that have entries, made of the entries that these have.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 from foundation.cluster.registry.keys import decode_key
@@ -24,6 +26,10 @@ from foundation.kernel.values import Pid
 from foundation.otp.registry_table import normal_key
 
 _PLAIN = frozenset({str, int, bytes, type(None)})  # types that ``normal_key`` returns as they are
+
+DERIVED = 8  # functions whose results are kept for each key, see ``derive``
+
+_MISSING = object()
 
 Told = Callable[[Change], None]
 Slot = tuple[str, Any]  # (node, key in the table)
@@ -50,6 +56,7 @@ class Index:
         self._told = told
         self._records: dict[Slot, Record] = {}
         self._by_pid: dict[Pid, dict[Slot, None]] = {}
+        self._derived: dict[Any, dict[Any, Any]] = {}  # by key and function
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}, {len(self._records)} entries>"
@@ -69,6 +76,7 @@ class Index:
             self._records[slot] = new
             self._by_pid.setdefault(new.pid, {})[slot] = None
         if old is not None or new is not None:
+            self._derived.pop((new or old).filed, None)  # type: ignore[union-attr]
             self._replace(slot, old, new)
 
     def hide(self, pid: Pid) -> None:
@@ -107,11 +115,35 @@ class Index:
         """Return the records of *key*."""
         raise NotImplementedError
 
+    def derive(self, key: Any, function: Callable[[Any, list[Entry]], Any]) -> Any:
+        """Return ``function(key, lookup(key))``, made again only when the entries have changed."""
+        filed = key if type(key) in _PLAIN else normal_key(key)
+        kept = self._derived.get(filed)
+        if kept is not None:
+            result = kept.get(function, _MISSING)
+            if result is not _MISSING:
+                return result
+        entries = self.lookup(key)
+        result = function(key, entries)
+        if entries:  # of keys that nobody has nothing is kept
+            kept = self._derived.setdefault(filed, {})
+            if len(kept) >= DERIVED:
+                del kept[next(iter(kept))]
+            kept[function] = result
+        return result
+
     def __iter__(self) -> Iterator[Record]:
         """Iterate over what readers see."""
         raise NotImplementedError
 
     def __len__(self) -> int:
+        raise NotImplementedError
+
+    def first(self, n: int) -> list[Record]:
+        """Return *n* of what readers see, or fewer; for tools."""
+        return list(islice(self._seen(), n))
+
+    def _seen(self) -> Iterator[Record]:
         raise NotImplementedError
 
     def of_pid(self, pid: Pid) -> list[Record]:
@@ -196,6 +228,9 @@ class UniqueIndex(Index):
     def __iter__(self) -> Iterator[Record]:
         return iter(list(self._by_key.values()))
 
+    def _seen(self) -> Iterator[Record]:
+        return iter(self._by_key.values())
+
     def __len__(self) -> int:
         return len(self._by_key)
 
@@ -247,8 +282,15 @@ class DuplicateIndex(Index):
             self._order[filed] = order
         return order
 
+    def own(self, key: Any, pid: Pid) -> list[Record]:
+        """Return the records of *key* that belong to *pid*, in the order of ``of_key``."""
+        return sorted(super().own(key, pid), key=lambda record: record.id[2])
+
     def __iter__(self) -> Iterator[Record]:
         return iter(list(self._records.values()))
+
+    def _seen(self) -> Iterator[Record]:
+        return iter(self._records.values())
 
     def __len__(self) -> int:
         return len(self._records)

@@ -171,24 +171,25 @@ class RegistryAgent:
         answer(("ok", 0))
 
     def _update(
-        self, origin: str, done: Done, registry: str, key: bytes, pid: Pid, value: bytes
+        self,
+        origin: str,
+        done: Done,
+        registry: str,
+        key: bytes,
+        pid: Pid,
+        value: bytes,
+        which: Any,
     ) -> None:
+        """Replace the value of the entry that the table has under *which*."""
         answer = self._answer(origin, done)
-        ids = [
-            id
-            for name, id in self._held.get(pid, ())
-            if name == registry and _key_of(id) == key
-        ]
-        if not ids:
+        if (registry, which) not in self._held.get(pid, ()) or _key_of(which) != key:
             answer(("not_registered",))
-        elif len(ids) > 1:
-            answer(("not_unique",))
-        elif type(ids[0]) is bytes:
+        elif type(which) is bytes:
             token = self._table(registry).get(self._agent.node, key)[1]
             self._agent.put(table_of(registry), key, (pid, token, value))
             answer(("ok", token))
         else:
-            self._agent.put(table_of(registry), ids[0], value)
+            self._agent.put(table_of(registry), which, value)
             answer(("ok", 0))
 
     # Deaths

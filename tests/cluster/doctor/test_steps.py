@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
@@ -11,12 +12,18 @@ from typing import Any
 import pytest
 
 from foundation.cluster import ClusterConfig
-from foundation.cluster.discovery import Advertisement, MulticastDNS, StaticList, UdpGossip
+from foundation.cluster.discovery import (
+    Advertisement,
+    Loopback,
+    MulticastDNS,
+    StaticList,
+    UdpGossip,
+)
 from foundation.cluster.doctor import asking, examine, local
 from foundation.cluster.doctor.asking import ask, discover
 from foundation.cluster.modes import resolve
 from foundation.runtime.agent_dial import ask_agent
-from foundation.transport import Outside, TransportConfig
+from foundation.transport import Outside, TransportConfig, load_cookie
 
 COOKIE = b"c" * 32
 ME = Advertisement("shop", "doctor", "127.0.0.1:9")
@@ -177,12 +184,14 @@ def test_the_cookie(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     at_home, wide = ClusterConfig(), ClusterConfig(bind="10.0.0.1")
     finding, known = local.check_cookie(None, at_home)
     assert finding.status == "ok"
-    assert "generated just now" in finding.text
+    assert "none yet" in finding.text
     assert known is not None
-    assert known[1] is False
-    finding, again = local.check_cookie(None, at_home)
+    assert not (bare / "config").exists()  # who only asks makes nothing
+    assert local.check_cookie(None, at_home)[1] != known  # nobody has that one
+    made, _ = load_cookie()
+    finding, known = local.check_cookie(None, at_home)
     assert "mode 0600" in finding.text
-    assert again == known
+    assert known == made
     finding, known = local.check_cookie(None, wide)
     assert (finding.status, known) == ("problem", None)
     (bare / "config" / "foundation" / "cookie").chmod(0o644)
@@ -193,11 +202,47 @@ def test_the_cookie(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert local.check_cookie(None, at_home)[0].status == "problem"
     monkeypatch.setenv("FOUNDATION_COOKIE", "e" * 32)
     finding, known = local.check_cookie(None, wide)
-    assert (finding.status, known) == ("ok", (b"e" * 32, True))
+    assert (finding.status, known) == ("ok", b"e" * 32)
     assert "e" * 32 not in finding.text
     finding, known = local.check_cookie(b"f" * 32, wide)
-    assert known == (b"f" * 32, True)
+    assert known == b"f" * 32
     assert "--cookie-file" in finding.text
+
+
+def test_a_cookie_that_could_not_be_generated(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: path != bare)
+    finding, known = local.check_cookie(None, ClusterConfig())
+    assert (finding.status, known) == ("problem", None)
+    assert f"{bare} cannot be written" in finding.text
+    (bare / "config").write_text("a file where the directory would be")
+    finding, known = local.check_cookie(None, ClusterConfig())
+    assert (finding.status, known) == ("problem", None)
+    assert "Not a directory" in finding.text
+
+
+def test_without_a_cookie_all_other_steps_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOUNDATION_COOKIE", "short")
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        config = ClusterConfig(port=port, strategies=(StaticList(["127.0.0.1:9"]),))
+        found = asyncio.run(examine(resolve({}, config), None, 0.1))
+    by_check = {each.check: each for each in found}
+    assert by_check["cookie"].status == "problem"
+    assert by_check["port"].status == "warning"
+    assert by_check["discovery: static"].status == "ok"
+    assert "not asked" in by_check["candidate 127.0.0.1:9"].text
+
+
+def test_a_directory_that_cannot_be_made_is_not_mended_by_another_node(bare: Path) -> None:
+    (bare / "file").write_text("")
+    config = ClusterConfig(strategies=(Loopback(bare / "file" / "meet"),))
+    found = asyncio.run(examine(resolve({}, config), COOKIE, 0.1))
+    (finding,) = [each for each in found if each.check == "discovery: loopback"]
+    assert finding.status == "problem"
+    assert "FOUNDATION_LOOPBACK_DIRECTORY" in finding.advice
+    assert "another node" not in finding.advice
 
 
 def test_a_cookie_file_that_anybody_can_read(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:

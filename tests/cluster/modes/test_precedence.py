@@ -256,6 +256,23 @@ def test_a_result_says_no_secret() -> None:
     assert "c" * 32 not in repr(found)
 
 
+@pytest.mark.parametrize(
+    ("env", "settings", "asked"),
+    [
+        ({}, None, False),
+        ({"FOUNDATION_APP_NAME": "shop"}, None, False),
+        ({"FOUNDATION_CLUSTER": "no"}, None, True),
+        ({}, False, True),
+        ({}, True, True),
+        ({}, ClusterConfig(), True),
+    ],
+)
+def test_a_result_says_whether_anything_asks_for_a_cluster_or_none(
+    env: dict[str, str], settings: Any, asked: bool
+) -> None:
+    assert resolve(env, settings, probes=HERE).asked is asked
+
+
 def test_what_was_resolved_can_travel() -> None:
     found = resolve({**COOKIE, **DNS}, "dns", probes=HERE)
     assert pickle.loads(pickle.dumps(found.config)) == found.config

@@ -114,6 +114,9 @@ WRONG_ENV = [
     ("FOUNDATION_GOSSIP_PORT", "0", "from 1 to 65535"),
     ("FOUNDATION_DNS_RECORD", "TXT", "one of auto, A, AAAA, SRV"),
     ("FOUNDATION_BIND", "::1", "only IPv4"),
+    ("FOUNDATION_BIND", "0.0.0.0", "needs advertise=: the address that other nodes dial (from FOU"),
+    ("FOUNDATION_NODE_NAME", "a/b", "a non-empty string without '/', got 'a/b'"),
+    ("FOUNDATION_TIMING", "lease=-1", "FOUNDATION_TIMING: Timing.lease must be a finite number"),
     ("FOUNDATION_ADVERTISE", "a:1", "FOUNDATION_ADVERTISE"),
 ]
 

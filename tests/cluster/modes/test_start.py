@@ -13,10 +13,10 @@ import pytest
 
 import foundation
 from foundation.cluster import ClusterConfig, await_cluster, nodes
+from foundation.cluster.config import ALONE
 from foundation.cluster.discovery import Loopback, StaticList
 from foundation.cluster.modes import SettingError
 from foundation.cluster.registry import DistributedRegistry
-from foundation.entry import ALONE
 from foundation.errors import NodeError
 from foundation.transport import TransportConfig, open_system
 from tests.cluster.real.kit import eventually

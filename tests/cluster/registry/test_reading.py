@@ -234,6 +234,15 @@ def test_update_value() -> None:
         with pytest.raises(NotUnique):  # which of the two?
             await reg.update_value("topics", "k", 2)
         assert reg.values("topics", "k") == [2, 1]
+        assert await reg.update_value("topics", "k", 5, where=lambda v: v == 1) == (5, 1)
+        assert reg.values("topics", "k") == reg.values("topics", "k", me()) == [2, 5]
+        assert await reg.update_value("topics", "k", 7, where=lambda v: v == 2) == (7, 2)
+        assert reg.values("topics", "k") == reg.values("topics", "k", me()) == [7, 5]
+        with pytest.raises(NotUnique):
+            await reg.update_value("topics", "k", 2, where=lambda _: True)
+        with pytest.raises(NotRegistered):
+            await reg.update_value("topics", "k", 2, where=lambda v: v == 9)
+        assert reg.values("topics", "k") == [7, 5]
 
     with cluster(9) as c:
         declare(c, name="topics", keys="duplicate")
