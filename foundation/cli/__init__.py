@@ -1,4 +1,4 @@
-"""The command line: ``foundation demo | run | top | tree``."""
+"""The command line: ``foundation demo | run | top | tree | cluster | trace | replay``."""
 
 from __future__ import annotations
 

@@ -14,18 +14,16 @@ from typing import Annotated, Any
 import cyclopts
 
 import foundation
+from foundation.cli import scope
+from foundation.cli.usage import EXIT_FAILED, EXIT_OK, EXIT_USAGE, Usage
+from foundation.cli.usage import cookie_in as _cookie
+from foundation.cli.usage import examples as _examples
 from foundation.errors import FoundationError, NodeError
 from foundation.transport import BUSY_WAIT
 
-EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 FILES = 1000  # for the demo: some ten seconds of work for two cores
 CLUSTER_FILES = 400
 
-
-
-def _examples(*lines: str) -> str:
-    """Return the end of a help text: real command lines."""
-    return "\n".join(["Examples:", *(f"  {line}" for line in lines)])
 
 
 app = cyclopts.App(
@@ -42,10 +40,6 @@ app = cyclopts.App(
     )
     + "\n\nExit codes: 0 done, 1 failed, 2 the command line is wrong, 130 Ctrl-C.",
 )
-
-
-class Usage(Exception):
-    """The command line is wrong; the message says how."""
 
 
 def run_app(arguments: list[str] | None = None) -> int:
@@ -267,15 +261,6 @@ def load(target: str) -> Any:
     return found
 
 
-def _cookie(path: Path | None) -> bytes | None:
-    if path is None:
-        return None
-    try:
-        return path.read_bytes().strip()
-    except OSError as error:
-        raise Usage(f"the cookie file {path} cannot be read: {error.strerror}") from None
-
-
 @app.command(
     help_epilogue=_examples("foundation tree", "foundation tree --node shop --json")
 )
@@ -389,6 +374,9 @@ def _settings_commands() -> None:
 
 
 _settings_commands()
+
+for _command, _epilogue in scope.COMMANDS:
+    app.command(_command, help_epilogue=_epilogue)
 
 
 def _snapshot(node: str | None, cookie_file: Path | None) -> Any:

@@ -113,8 +113,8 @@ def doctor(
         patience: seconds that each strategy may take to name somebody.
         as_json: print JSON.
     """
-    from foundation.cli.app import Usage
-    from foundation.cli.app import _cookie as read_cookie
+    from foundation.cli.usage import Usage
+    from foundation.cli.usage import cookie_in as read_cookie
 
     if not patience > 0:
         raise Usage(f"--patience must be greater than 0, got {patience}")

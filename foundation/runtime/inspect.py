@@ -6,10 +6,12 @@ time, and who did not answer.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import sys
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from foundation.errors import NodeError, TransportError
@@ -145,6 +147,26 @@ async def look(entry: Entry, cookie: bytes | None = None) -> Inspected:
     Raises:
         NodeError: it has another cookie, or does not answer.
     """
+    async with attached(entry, cookie) as ask:
+        found = await ask(Inspect(os.getpid()), LOOK_SECONDS)
+    if not isinstance(found, Inspected):
+        raise NodeError(f"node {entry.name!r} answered with {found!r}")
+    return found
+
+
+@contextlib.asynccontextmanager
+async def attached(
+    entry: Entry, cookie: bytes | None = None
+) -> AsyncIterator[Callable[[Any, float], Awaitable[Any]]]:
+    """Attach to a node for a block; yields ``ask(message, seconds)``, of its control host.
+
+    ``ask`` takes what Thespian actors take: an ``Inspect``, or an ``Envelope`` for any server. It
+    raises ``NodeError`` when the node has another cookie, or does not answer.
+
+    Args:
+        entry: from ``directory.find``.
+        cookie: its shared secret; None is this user's.
+    """
     from thespian.actors import ActorAddress
 
     from foundation.transport.addresses import EndpointAddress
@@ -153,19 +175,20 @@ async def look(entry: Entry, cookie: bytes | None = None) -> Inspected:
     config = TransportConfig(cookie=secret, explicit_cookie=explicit)
     address = ActorAddress(EndpointAddress(entry.host, entry.port, entry.incarnation))
     async with Outside(config) as outside:
-        try:
-            found = await outside.ask(address, Inspect(os.getpid()), LOOK_SECONDS)
-        except (TransportError, TimeoutError):
-            node = f"node {entry.name!r} (program {entry.os_pid})"
-            if outside.refusals:
+
+        async def ask(message: Any, seconds: float) -> Any:
+            try:
+                return await outside.ask(address, message, seconds)
+            except (TransportError, TimeoutError):
+                node = f"node {entry.name!r} (program {entry.os_pid})"
+                if outside.refusals:
+                    raise NodeError(
+                        f"{node} refused the connection: it was started with another cookie; "
+                        "name its file with --cookie-file FILE or set $FOUNDATION_COOKIE"
+                    ) from None
                 raise NodeError(
-                    f"{node} refused the connection: it was started with another cookie; name "
-                    "its file with --cookie-file FILE or set $FOUNDATION_COOKIE"
+                    f"{node} did not answer in {seconds} s; it is ending, stopped, or its "
+                    "control host is busy"
                 ) from None
-            raise NodeError(
-                f"{node} did not answer in {LOOK_SECONDS} s; it is ending, stopped, or its "
-                "control host is busy"
-            ) from None
-    if not isinstance(found, Inspected):
-        raise NodeError(f"node {entry.name!r} answered with {found!r}")
-    return found
+
+        yield ask
