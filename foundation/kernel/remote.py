@@ -71,6 +71,9 @@ class Remote:
             "answer": self._on_answer,
             "spawn_cancel": starts.on_cancel,
             "alias": lambda host, alias, payload: kernel.deliver(alias, loads(payload)),
+            # What hosts that trace say to each other (``scope/taps.py``) means nothing here.
+            "traced": lambda host, _, op: self.handlers[op[0]](host, *op[1:]),
+            "tracing": lambda host, answer: None,
             "claim": names.on_claim,
             "granted": names.on_granted,
             "release": names.on_release,
