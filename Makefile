@@ -18,6 +18,8 @@ test: $(STAMP)
 soak: $(STAMP)
 	$(PY) -m pytest -m soak --timeout=3600
 	$(PY) -m pytest tests/kernel tests/otp tests/testing --foundation-drivers=simulator --foundation-seed=random
+	$(PY) -m pytest -p tests.scope.everything_traced tests/otp tests/testing tests/cluster/pubsub \
+		tests/cluster/registry tests/cluster/supervisor --foundation-drivers=simulator
 	FOUNDATION_TEST_STOCK=1 $(PY) -W ignore -m pytest tests/kernel tests/otp \
 		--foundation-drivers=processes -W ignore::RuntimeWarning -W ignore::ResourceWarning \
 		-W ignore::pytest.PytestUnraisableExceptionWarning

@@ -27,6 +27,7 @@ PACKAGES: tuple[str, ...] = (
     "foundation.process_manager",
     "foundation.service_mesh",
     "foundation.config",
+    "foundation.scope",
     "foundation.health_monitor",
     "foundation.optimizer",
     "foundation.observer",

@@ -27,6 +27,8 @@ FoundationError
  ├── TransportError          the transport could not start or reach a peer (also ConnectionError)
  │    └── CookieError        no usable cookie, or the peer's differs
  ├── NodeError               a node could not be started, or has stopped
+ ├── ScopeError              tracing or recording refused a request
+ │    └── ReplayError        a file cannot be replayed                (also ValueError)
  └── ClusterError            something that only a cluster can do failed
       ├── NotInCluster       this node is not part of a cluster
       ├── ClusterTimeout     nodes did not come together in time          (also TimeoutError)
@@ -443,6 +445,14 @@ class AlreadyTracked(TrackerError):
 
 class NotTracked(TrackerError):
     """The process is not tracked under that topic and key."""
+
+
+class ScopeError(FoundationError):
+    """Tracing, or the recording of a server, refused a request."""
+
+
+class ReplayError(ScopeError, ValueError):
+    """A file is no recording of a server, or cannot be replayed here."""
 
 
 def _short(value: Any, limit: int = 300) -> str:

@@ -1,4 +1,4 @@
-"""The command line: ``foundation demo | run | top | tree | cluster | dashboard``."""
+"""The command line: ``foundation demo | run | top | tree | cluster | trace | dashboard | …``."""
 
 from __future__ import annotations
 

@@ -13,19 +13,15 @@ from typing import Annotated, Any
 import cyclopts
 
 import foundation
-from foundation.cli.arguments import Usage, read_cookie
+from foundation.cli import scope
+from foundation.cli.arguments import EXIT_FAILED, EXIT_OK, EXIT_USAGE, Usage, read_cookie
+from foundation.cli.arguments import examples as _examples
 from foundation.errors import FoundationError, NodeError
 from foundation.transport import BUSY_WAIT
 
-EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 FILES = 1000  # for the demo: some ten seconds of work for two cores
 CLUSTER_FILES = 400
 
-
-
-def _examples(*lines: str) -> str:
-    """Return the end of a help text: real command lines."""
-    return "\n".join(["Examples:", *(f"  {line}" for line in lines)])
 
 
 app = cyclopts.App(
@@ -312,6 +308,9 @@ def _settings_commands() -> None:
 
 
 _settings_commands()
+
+for _command, _epilogue in scope.COMMANDS:
+    app.command(_command, help_epilogue=_epilogue)
 
 
 def _observe_commands() -> None:

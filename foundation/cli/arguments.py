@@ -1,8 +1,10 @@
-"""What several commands take from the command line."""
+"""What the commands share: exit codes, wrong command lines, help texts, cookies."""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 
 
 class Usage(Exception):
@@ -21,3 +23,8 @@ def read_cookie(path: Path | None) -> bytes | None:
         return path.read_bytes().strip()
     except OSError as error:
         raise Usage(f"the cookie file {path} cannot be read: {error.strerror}") from None
+
+
+def examples(*lines: str) -> str:
+    """Return the end of a help text: real command lines."""
+    return "\n".join(["Examples:", *(f"  {line}" for line in lines)])

@@ -23,6 +23,9 @@ class Driver(Protocol):
     def now(self) -> float:
         """Return monotonic seconds."""
 
+    def wall(self) -> float:
+        """Return seconds by the wall clock: for people, never for durations or order."""
+
     def call_soon(self, callback: Callable[[], None], /) -> Any:
         """Run *callback* in the next turn of the loop."""
 

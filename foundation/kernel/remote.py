@@ -71,6 +71,9 @@ class Remote:
             "answer": self._on_answer,
             "spawn_cancel": starts.on_cancel,
             "alias": lambda host, alias, payload: kernel.deliver(alias, loads(payload)),
+            # What hosts that trace say to each other (``scope/taps.py``) means nothing here.
+            "traced": lambda host, _, op: self.handlers[op[0]](host, *op[1:]),
+            "tracing": lambda host, answer: None,
             "claim": names.on_claim,
             "granted": names.on_granted,
             "release": names.on_release,
@@ -134,8 +137,7 @@ class Remote:
 
     def reachable(self, pid: Pid) -> bool:
         """Whether the host of *pid* is up, in the incarnation of *pid*."""
-        peer = self.peers.get(pid.host)
-        return peer is not None and peer.incarnation == pid.incarnation
+        return self._peer(pid) is not None
 
     def _peer(self, pid: Pid) -> Peer | None:
         peer = self.peers.get(pid[0])

@@ -8,7 +8,7 @@ Invariants:
 from __future__ import annotations
 
 import heapq
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from foundation.errors import FoundationError
 from foundation.kernel.process import Process
@@ -55,6 +55,8 @@ class Timer:
 class Timers:
     """A heap of due times; the driver is asked for one wake-up, at the earliest."""
 
+    timer_class: ClassVar[type[Timer]] = Timer
+
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
         self._heap: list[tuple[float, int, Process | Timer]] = []
@@ -90,7 +92,7 @@ class Timers:
         """Have *message* sent to *dest* (looked up then) after *seconds*."""
         if seconds < 0:
             raise ValueError(f"seconds must be 0 or more, got {seconds!r}")
-        timer = Timer(self._kernel, self._kernel.driver.now() + seconds, dest, message)
+        timer = self.timer_class(self._kernel, self._kernel.driver.now() + seconds, dest, message)
         self.push(timer.when, timer)
         return timer
 
@@ -113,14 +115,18 @@ class Timers:
             if isinstance(entry, Process):
                 entry.alarm(when, now)
             elif entry.dest is not None:
-                dest, entry.dest = entry.dest, None
-                try:
-                    kernel.deliver(dest, entry.message)
-                except FoundationError as error:  # a Via whose registry has ended
-                    kernel.driver.report(Notice("warning", f"send_after to {dest!r}: {error}"))
+                self._send(entry)
         if heap:
             self._arm()
         kernel.wake()
+
+    def _send(self, timer: Timer) -> None:
+        kernel = self._kernel
+        dest, timer.dest = timer.dest, None
+        try:
+            kernel.deliver(dest, timer.message)
+        except FoundationError as error:  # a Via whose registry has ended
+            kernel.driver.report(Notice("warning", f"send_after to {dest!r}: {error}"))
 
     def close(self) -> None:
         """Forget everything."""

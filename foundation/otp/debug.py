@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from foundation.kernel.codec import register
 from foundation.kernel.process import CAST, SYS, UNSET, Caller
@@ -38,6 +38,22 @@ class Event:
     text: str
 
 
+class Observer(Protocol):
+    """Looks on while a server works; see ``sys.install``. What it raises is logged, once."""
+
+    def came(self, process: ServerProcess, item: Any) -> None:
+        """*item* is about to be handled: a ``Caller``, or ``(kind, message)``."""
+
+    def handled(self, process: ServerProcess, item: Any) -> None:
+        """*item* has been handled, awaits included, and the server runs on."""
+
+    def ended(self, process: ServerProcess, reason: Any) -> None:
+        """The process has ended, or (reason None) the observer is being removed."""
+
+    def read(self, *args: Any) -> Any:
+        """Answer ``sys.read``."""
+
+
 class Debug:
     """The debugging state of one server process."""
 
@@ -49,12 +65,14 @@ class Debug:
         self._log: deque[Event] | None = None
         self._log_since = 0.0
         self._handling: Any = None
+        self._observers: dict[str, Observer] = {}
 
     def switched_on(self) -> list[str]:
         """Name what is switched on."""
         parts = {
             "log": self._log is not None,
             "statistics": self._statistics is not None,
+            "observers": bool(self._observers),
             "suspended": self.suspended,
             "trace": self.tracing,
         }
@@ -110,6 +128,8 @@ class Debug:
         if type(item) is tuple and item[0] == SYS:
             return
         self._handling = item
+        for key in list(self._observers):
+            self._observe(process, key, "came", item)
         if self._statistics is not None:
             self._statistics["messages_in"] += 1
         if self._log is not None or self.tracing:
@@ -120,6 +140,9 @@ class Debug:
 
     def _replied(self, process: ServerProcess) -> None:
         item, self._handling = self._handling, None
+        if item is not None:
+            for key in list(self._observers):
+                self._observe(process, key, "handled", item)
         if type(item) is not Caller or not item.done:
             return
         if self._statistics is not None:
@@ -135,7 +158,54 @@ class Debug:
             who = process.name if process.name is not None else process.pid
             driver.report(Notice("info", f"trace {who!r}: {what} {text}"))
 
+    def _observe(self, process: ServerProcess, key: str, what: str, arg: Any) -> None:
+        try:
+            getattr(self._observers[key], what)(process, arg)
+        except Exception as error:  # it must not harm the server
+            del self._observers[key]
+            driver = process.kernel.driver
+            driver.report(Notice("warning", f"observer {key!r} of {process!r} failed: {error!r}"))
+
+    def _ended(self, process: Any, reason: Any) -> None:
+        for key in list(self._observers):
+            self._observe(process, key, "ended", reason)
+
     # Requests of otp/sys.py
+
+    @staticmethod
+    def install(process: ServerProcess, key: str, make: Any, args: tuple[Any, ...]) -> None:
+        """Have ``make(process, *args)``, an observer, look on; another one of *key* goes."""
+        observer = make(process, *args)
+        debug = debug_of(process)
+        if not process.get_extra("observed"):
+            process.set_extra("observed", True)
+            process.add_exit_hook(_ended)
+        if key in debug._observers:
+            debug._observe(process, key, "ended", None)
+        debug._observers[key] = observer
+
+    @staticmethod
+    def remove(process: ServerProcess, key: str) -> bool:
+        """Remove an observer; False when there is none of *key*."""
+        debug = process.debug
+        if debug is None or key not in debug._observers:
+            return False
+        debug._observe(process, key, "ended", None)
+        debug._observers.pop(key, None)
+        debug.settle(process)
+        return True
+
+    @staticmethod
+    def read(process: ServerProcess, key: str, args: tuple[Any, ...]) -> Any:
+        """Return what an observer answers.
+
+        Raises:
+            LookupError: there is none of *key*.
+        """
+        debug = process.debug
+        if debug is None or key not in debug._observers:
+            raise LookupError(f"no observer {key!r} is installed")
+        return debug._observers[key].read(*args)
 
     @staticmethod
     def set_statistics(process: ServerProcess, flag: str) -> dict[str, Any] | None:
@@ -173,6 +243,11 @@ class Debug:
             debug._log_since = process.kernel.driver.now()
         debug.settle(process)
         return None
+
+
+def _ended(process: Any, reason: Any) -> None:
+    if process.debug is not None:
+        process.debug._ended(process, reason)
 
 
 def debug_of(process: ServerProcess) -> Debug:

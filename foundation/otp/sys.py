@@ -123,12 +123,53 @@ async def migrate(
     await _ask(server, timeout, "migrate", old_version, extra)
 
 
+async def install(
+    server: Any,
+    key: str,
+    make: Callable[..., Any],
+    *args: Any,
+    timeout: float | None = 5.0,
+) -> None:
+    """Have an observer look on while *server* works, from its next message on.
+
+    Args:
+        server: pid, name or ``Via``.
+        key: names the observer; one that has this name already is removed.
+        make: ``make(process, *args)`` is called in the server's host and returns the observer,
+            see ``foundation.otp.debug.Observer``.
+        *args: for *make*.
+        timeout: seconds to wait.
+
+    Raises:
+        SysError: *make* raised.
+    """
+    await _ask(server, timeout, "install", key, make, args)
+
+
+async def remove(server: Any, key: str, *, timeout: float | None = 5.0) -> bool:
+    """Remove an observer; False when there is none of that name."""
+    found: bool = await _ask(server, timeout, "remove", key)
+    return found
+
+
+async def read(server: Any, key: str, *args: Any, timeout: float | None = 5.0) -> Any:
+    """Return what the observer *key* of *server* answers to ``read(*args)``.
+
+    Raises:
+        SysError: there is no such observer, or it raised.
+    """
+    return await _ask(server, timeout, "read", key, args)
+
+
 __all__ = [
     "Event",
     "get_state",
     "get_status",
+    "install",
     "log",
     "migrate",
+    "read",
+    "remove",
     "replace_state",
     "resume",
     "statistics",

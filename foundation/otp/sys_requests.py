@@ -27,7 +27,7 @@ class SysRequest:
     @property
     def in_order(self) -> bool:
         """Whether it waits for the callback that is parked, as ``stop`` does."""
-        return self.op in ("stop", "export_state")
+        return self.op in ("stop", "export_state", "install")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +161,11 @@ def _resume(process: ServerProcess) -> None:
 HANDLERS: dict[str, Callable[..., Any]] = {
     "get_state": _get_state,
     "get_status": _get_status,
+    "install": Debug.install,
     "log": Debug.set_log,
     "migrate": _migrate,
+    "read": Debug.read,
+    "remove": Debug.remove,
     "replace_state": _replace_state,
     "resume": _resume,
     "statistics": Debug.set_statistics,

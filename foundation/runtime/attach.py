@@ -35,8 +35,14 @@ class Attached:
         self._address = ActorAddress(EndpointAddress(entry.host, entry.port, entry.incarnation))
         self._outside: Outside | None = None
 
-    async def ask(self, message: Any) -> Any:
+    async def ask(self, message: Any, seconds: float = LOOK_SECONDS) -> Any:
         """Send *message* to the control host and return its answer; one at a time.
+
+        What Thespian actors take: an ``Inspect``, or an ``Envelope`` for any server.
+
+        Args:
+            message: to send.
+            seconds: to wait.
 
         Raises:
             NodeError: the node has another cookie, or does not answer.
@@ -45,16 +51,16 @@ class Attached:
         if outside is None:
             outside = self._outside = await Outside(self._config).open()
         try:
-            return await outside.ask(self._address, message, LOOK_SECONDS)
+            return await outside.ask(self._address, message, seconds)
         except (TransportError, TimeoutError):
             refused = outside.refusals
             await self.close()  # a late answer must not be taken for that to the next question
-            raise self._failed(refused) from None
+            raise self._failed(refused, seconds) from None
         except asyncio.CancelledError:
             await self.close()  # for the same reason
             raise
 
-    def _failed(self, refused: int) -> NodeError:
+    def _failed(self, refused: int, seconds: float) -> NodeError:
         node = f"node {self.entry.name!r} (program {self.entry.os_pid})"
         if refused:
             return NodeError(
@@ -62,7 +68,7 @@ class Attached:
                 "its file with --cookie-file FILE or set $FOUNDATION_COOKIE"
             )
         return NodeError(
-            f"{node} did not answer in {LOOK_SECONDS} s; it is ending, stopped, or its "
+            f"{node} did not answer in {seconds} s; it is ending, stopped, or its "
             "control host is busy"
         )
 

@@ -22,6 +22,7 @@ class AsyncioDriver:
         loop: the event loop of the thread.
         send_frame: carries a frame to another host.
         report: takes reports for the log.
+        wall: the wall clock, in seconds since the epoch; a simulation has its own.
     """
 
     def __init__(
@@ -30,10 +31,12 @@ class AsyncioDriver:
         *,
         send_frame: Callable[[str, bytes], None] | None = None,
         report: Callable[[Any], None] | None = None,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self.loop = loop
         self._send_frame = send_frame
         self._report = report
+        self.wall = wall  # for stamps that people read, never for durations or order
         # Those that every call needs, without a frame of ours in between.
         plain = type(loop).time is asyncio.BaseEventLoop.time
         self.now: Callable[[], float] = time.monotonic if plain else loop.time

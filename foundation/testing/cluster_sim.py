@@ -45,7 +45,7 @@ class NodeDriver(AsyncioDriver):
         super().__init__(loop, **options)
         self._node = node
         self.call_soon = self._soon
-        self.now = lambda: loop.time() + node.clock
+        self.now = self.wall = lambda: loop.time() + node.clock
 
     def _soon(self, callback: Callable[[], None]) -> Any:
         return self.loop.call_soon(self._node.gate, callback)

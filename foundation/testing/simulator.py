@@ -92,6 +92,7 @@ class SimHost:
                 simulation.loop,
                 send_frame=lambda peer, frame: simulation.network.send(address, peer, frame),
                 report=lambda report: simulation.reports.append(report),
+                wall=simulation.loop.time,
             ),
             incarnation=self.incarnation,
             # Long slices hide interleavings, short ones hide what happens within one slice.

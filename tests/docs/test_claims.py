@@ -25,7 +25,7 @@ OURS = tuple(
     f"foundation.{name}"
     for name in (
         *("otp", "cluster", "cluster.registry", "cluster.supervisor", "cluster.pubsub"),
-        *("cluster.discovery", "channels", "config", "process_manager", "service_mesh"),
+        *("cluster.discovery", "channels", "config", "process_manager", "service_mesh", "scope"),
         "testing",
     )
 )

@@ -53,8 +53,6 @@ def test_a_member_that_did_not_answer_is_a_node_without_numbers() -> None:
 
 
 def test_a_node_alone_has_no_cluster() -> None:
-    alone = {"cluster": members("a", cluster="(alone)")}
-    assert picture(found(node("a", host("a/w1")), parts=alone))["cluster"] is None
     assert picture(found(node("a", host("a/w1"))))["cluster"] is None
     assert picture(shop())["cluster"]["cluster"] == "shop"
 

@@ -1,0 +1,162 @@
+"""Sequence diagrams of events: as Mermaid text, and drawn for a terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from foundation.kernel.values import Pid
+from foundation.scope.events import Event, pid_text
+
+Label = Callable[[Pid], str]
+
+COLUMN_MIN = 16  # characters between two lifelines; where there is no room for that, a list
+COLUMN_MAX = 44
+_ARROWS = {"call": "->>", "reply": "-->>", "signal": "--)", "spawn": "-->>"}
+
+
+def participants(events: Sequence[Event], label: Label) -> dict[Pid, str]:
+    """Return the processes in *events* in the order of their first event, and what to call them.
+
+    Those of one name get their hosts added, where that is not enough their pids.
+    """
+    found: dict[Pid, str] = {}
+    for event in events:
+        for pid in (event.sender, event.receiver):
+            if pid not in found:
+                found[pid] = label(pid)
+    names = Counter(found.values())
+    with_hosts = Counter((name, pid.host) for pid, name in found.items())
+
+    def distinct(pid: Pid, name: str) -> str:
+        if names[name] == 1:
+            return name
+        return f"{name} {pid.host if with_hosts[name, pid.host] == 1 else pid_text(pid)}"
+
+    return {pid: distinct(pid, name) for pid, name in found.items()}
+
+
+def mermaid(events: Sequence[Event], label: Label, left: int = 0) -> str:
+    """Return a Mermaid ``sequenceDiagram``; processes are in a box for each host.
+
+    Args:
+        events: in order.
+        label: what to call a process.
+        left: how many events are not shown.
+    """
+    people = participants(events, label)
+    ids = {pid: f"p{number}" for number, pid in enumerate(people)}
+    lines = ["sequenceDiagram"]
+    for host in dict.fromkeys(pid.host for pid in people):
+        lines.append(f"    box {_escaped(host)}")
+        lines += [
+            f"        participant {ids[pid]} as {_escaped(name)}"
+            for pid, name in people.items()
+            if pid.host == host
+        ]
+        lines.append("    end")
+    lines += [f"    {_mermaid_line(event, ids)}" for event in events]
+    if left > 0 and ids:
+        lines.append(f"    Note over {next(iter(ids.values()))}: and {left} more events")
+    return "\n".join(lines)
+
+
+def _mermaid_line(event: Event, ids: dict[Pid, str]) -> str:
+    sender, receiver = ids[event.sender], ids[event.receiver]
+    text = _escaped(describe(event))
+    if event.kind in ("span", "end"):
+        return f"Note over {sender}: {text}"
+    arrow = _ARROWS.get(event.kind, "-)")
+    if not event.ok or event.taken is None:
+        arrow = "--x" if event.kind == "reply" else "-x"
+    return f"{sender}{arrow}{receiver}: {text}"
+
+
+_ENTITIES = {"#": "#35;", ";": "#59;", "<": "#lt;", ">": "#gt;", ":": "#58;", "%": "#37;"}
+
+
+def _escaped(text: str) -> str:
+    """Return *text* so that Mermaid takes none of it for its own."""
+    plain = "".join(_ENTITIES.get(c, c) for c in " ".join(text.split()))
+    return plain or "-"
+
+
+def describe(event: Event) -> str:
+    """Return kind and text of *event* in one line."""
+    text = " ".join(event.text.split())
+    lost = ", not taken" if event.taken is None and event.kind not in ("span", "end") else ""
+    bad = "" if event.ok else "failed: " if event.kind != "end" else "crashed: "
+    return f"{event.kind} {bad}{text}{lost}".rstrip()
+
+
+def terminal(events: Sequence[Event], label: Label, width: int = 100) -> list[str]:
+    """Return the lines of a diagram with a lifeline for each process; a list where it is narrow.
+
+    Args:
+        events: in order.
+        label: what to call a process.
+        width: characters to a line.
+    """
+    if not events:
+        return ["(no events)"]
+    people = participants(events, label)
+    gutter = 11
+    room = width - gutter - 1
+    column = min(COLUMN_MAX, room // max(1, len(people)))
+    if column < COLUMN_MIN:
+        return _listed(events, people)
+    # The first lifeline as far to the left as its name allows: notes stand on the right.
+    margin = min(column, len(next(iter(people.values()))) + 2) // 2
+    at = {pid: margin + column * number for number, pid in enumerate(people)}
+    heads = [" "] * (column * len(people))
+    for pid, name in people.items():
+        _write(heads, at[pid] - min(len(name), column - 2) // 2, _cut(name, column - 2))
+    lines = [" " * gutter + "".join(heads).rstrip()]
+    begin = events[0].sent.seconds
+    for event in events:
+        row = [" "] * (column * len(people))
+        for place in at.values():
+            row[place] = "│"
+        _draw(row, event, at[event.sender], at[event.receiver], column)
+        lines.append(f"{event.sent.seconds - begin:>+9.6f}  "[:gutter] + "".join(row).rstrip())
+    return lines
+
+
+def _draw(row: list[str], event: Event, start: int, end: int, column: int) -> None:
+    text = describe(event)
+    if start == end:
+        mark = {"span": "◇", "end": "■" if event.ok else "✗"}.get(event.kind, "↻")
+        row[start] = mark
+        room = len(row) - start - 2
+        _write(row, start + 2, _cut(text, max(column - 3, min(room, column - 3))))
+        return
+    low, high = sorted((start, end))
+    shaft = "─" if event.kind != "reply" else "╌"
+    for place in range(low + 1, high):
+        row[place] = shaft
+    row[start] = "├" if start < end else "┤"
+    tip = "x" if not event.ok or event.taken is None else "▶" if start < end else "◀"
+    row[end - 1 if start < end else end + 1] = tip
+    shown = _cut(text, high - low - 5)
+    _write(row, low + 2 + (high - low - 3 - len(shown)) // 2, shown)
+
+
+def _write(row: list[str], place: int, text: str) -> None:
+    for offset, character in enumerate(text):
+        if 0 <= place + offset < len(row):
+            row[place + offset] = character
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else text[: max(0, room - 1)] + "…"
+
+
+def _listed(events: Sequence[Event], people: dict[Pid, str]) -> list[str]:
+    begin = events[0].sent.seconds
+    lines = []
+    for event in events:
+        who = people[event.sender]
+        if event.sender != event.receiver:
+            who += f" → {people[event.receiver]}"
+        lines.append(f"{event.sent.seconds - begin:>+10.6f}  {who}: {describe(event)}")
+    return lines
