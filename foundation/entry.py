@@ -28,6 +28,8 @@ PACKAGES: tuple[str, ...] = (
     "foundation.service_mesh",
     "foundation.config",
     "foundation.scope",
+    "foundation.health_monitor",
+    "foundation.optimizer",
     "foundation.observer",
 )
 

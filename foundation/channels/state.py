@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from foundation.channels.errors import MiddlewareError, UnknownChannel
-from foundation.channels.middleware import Middleware
+from foundation.channels.middleware import Compression, Middleware
 from foundation.channels.values import BUILT_IN, PRIORITIES, Channel
+from foundation.cluster.live_settings import LiveSetting, settings_of
 from foundation.cluster.pubsub.host import pubsub_of
 from foundation.cluster.pubsub.ops import NAME
 from foundation.cluster.pubsub.service import PRESENCES
@@ -25,6 +26,8 @@ TABLE = "channels"  # where a kernel keeps its ChannelsHost
 TRACKER = "foundation"  # the name of the presences
 DECLARED = "foundation:channels"
 MIDDLEWARE = "foundation:middleware:"  # + node
+COMPRESS_ABOVE = "channels.compress_above"  # a live setting, where ``Compression`` is installed
+COMPRESS_BOUNDS = (256, 16 * 1024 * 1024)
 
 
 class ChannelsHost:
@@ -46,6 +49,7 @@ class ChannelsHost:
         self._channels: dict[str, Channel] = {}
         self._chains: dict[str, tuple[Middleware, ...]] = {}
         self._fresh = False
+        self._tuned: tuple[bytes, int] = (b"", 0)  # a middleware, and its threshold of now
         pubsub.cluster.tables[PRESENCES + TRACKER].listeners.append(self._changed)
 
     def _changed(self, node: str, key: Any, new: Any, old: Any) -> None:
@@ -70,6 +74,8 @@ class ChannelsHost:
         self._chains = {"publish": (), "deliver": ()}
         for _, name, sides, payload in sorted(installed, key=lambda each: each[:2]):
             loaded = self._loaded(name, payload)
+            if isinstance(loaded, Compression):
+                self._tunable(loaded, payload)
             for side in sides:
                 self._chains[side] += (loaded,)
         if not self._chains["publish"]:
@@ -104,6 +110,25 @@ class ChannelsHost:
                 raise MiddlewareError(f"{text}; nothing passes until it can, or is removed")
 
             return refuse
+
+    def _tunable(self, loaded: Compression, payload: bytes) -> None:
+        """Let the threshold of what was installed as *payload* be changed while this host runs."""
+        if self._tuned[0] == payload:
+            loaded.threshold = self._tuned[1]
+
+        def set_to(value: float) -> None:
+            self._tuned = (payload, int(value))
+            loaded.threshold = int(value)
+
+        setting = LiveSetting(
+            COMPRESS_ABOVE,
+            "bytes",
+            *COMPRESS_BOUNDS,
+            lambda: loaded.threshold,
+            set_to,
+            "from what length on messages of channels are compressed",
+        )
+        settings_of(self.kernel).add(setting)
 
     def channel(self, name: Any) -> Channel:
         """Return the channel *name*.

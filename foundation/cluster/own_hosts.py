@@ -7,17 +7,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from foundation.kernel.kernel import Kernel
 
-LAZY = 0.003  # seconds that what nobody waits for may be held back
+LAZY = 0.003  # ``OwnHosts.hold_back`` at the start
 
 
 class OwnHosts:
     """Says operations to hosts, in order; those that nobody waits for a little later, together.
 
     Each frame wakes a process, which costs more than the operations in it.
+
+    Attributes:
+        hold_back: seconds that what nobody waits for may be held back; may be changed at any time,
+            and need not be the same on all nodes.
     """
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
+        self.hold_back = LAZY
         self._held: dict[str, list[tuple[Any, ...]]] = {}
         self._timer = False
 
@@ -32,12 +37,12 @@ class OwnHosts:
         self._kernel.remote.broadcast(operation)
 
     def say_lazily(self, operation: tuple[Any, ...]) -> None:
-        """Say *operation* to all hosts, before whatever else is said, or in ``LAZY`` seconds."""
+        """Say *operation* to all hosts, before whatever else is said, or ``hold_back`` later."""
         for host in self._kernel.remote.neighbours:
             self._held.setdefault(host, []).append(operation)
         if self._held and not self._timer:
             self._timer = True
-            self._kernel.driver.call_later(LAZY, self._late)
+            self._kernel.driver.call_later(self.hold_back, self._late)
 
     def release(self) -> None:
         """Say what was held back."""

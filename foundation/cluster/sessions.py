@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from foundation.cluster.channel import Channel, Packet
-from foundation.cluster.own_hosts import LAZY
 from foundation.cluster.peers import AgentPeer
 from foundation.kernel.codec import dumps
 
@@ -51,7 +50,7 @@ class Sessions:
                 agent.peers[name].channel.send(data, lazy=True)
             if not self._lazy:
                 self._lazy = True
-                agent.kernel.driver.call_later(LAZY, self._late)
+                agent.kernel.driver.call_later(agent.hosts.hold_back, self._late)
 
     def _late(self) -> None:
         self._lazy = False

@@ -10,8 +10,11 @@ from foundation.cluster.chaos import install_chaos
 from foundation.cluster.describe import install_describe
 from foundation.cluster.host import Binding, ClusterHost, Wire
 from foundation.cluster.lanes import LaneWire, install_lanes
+from foundation.cluster.live_settings import install_live_settings
+from foundation.cluster.measures import install_measures
 from foundation.cluster.names import install_names
 from foundation.cluster.overview import install_overview
+from foundation.cluster.polling import HostPoll
 from foundation.cluster.pubsub.host import install_pubsub
 from foundation.cluster.registry.host import install_registry
 from foundation.cluster.supervisor.install import install_supervisor
@@ -57,6 +60,9 @@ def install_agent(
 def _install(cluster: ClusterHost, open_wire: OpenWire) -> None:
     lanes = install_lanes(cluster.kernel, open_wire)
     cluster.on_close.append(lanes.close)
+    HostPoll(cluster.kernel)
+    install_live_settings(cluster)
+    install_measures(cluster)
     install_names(cluster)
     install_registry(cluster)
     install_chaos(cluster)

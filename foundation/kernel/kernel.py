@@ -24,6 +24,7 @@ from typing import Any
 
 from foundation.errors import CallingSelf, NoProc
 from foundation.kernel.codec import dumps
+from foundation.kernel.counts import Counts
 from foundation.kernel.driver import Driver
 from foundation.kernel.isolation import isolate
 from foundation.kernel.names import Names
@@ -95,6 +96,7 @@ class Kernel:
         self.stepping: Process | None = None  # whose coroutine is on the stack now
         self.running: Process | None = None  # whose slice it is
         self.slices = 0  # how many slices have been run, for the watchdog
+        self.counts = Counts()
         self.hand_overs = 0  # how many calls may still be handed over in this slice
         self._max_hand_overs = max_hand_overs
         self.handed_over = HandedOver()
@@ -174,6 +176,7 @@ class Kernel:
                     CURRENT.set(process)
                     process.run()
         finally:
+            self.counts.queued_slices += self._max_slices - slices
             self.running = None
             CURRENT.set(None)
             self.remote.flush()
@@ -370,12 +373,11 @@ class Kernel:
             NoProc: nobody is there.
             CallingSelf: *sink* is the server.
         """
-        target = server if type(server) is Pid else self.resolve(server)
-        if target is None:
-            raise NoProc("noproc", server, request)
+        target: Any = server if type(server) is Pid else self.resolve(server)
         process = self.procs.get(target)
         if process is None:
-            if target[0] == self.address:
+            if target is None or target[0] == self.address:
+                self.counts.calls_failed += 1
                 raise NoProc("noproc", server, request)
             return self.remote.call(sink, pid, target, request, system)
         if process is sink:
@@ -440,10 +442,16 @@ class Kernel:
         if ok:
             sink.resolve(caller, True, value)
         else:
+            self.counts.calls_failed += 1
             error = exit_error(value, None, None)
             if untaken:
                 error.definite = True
             sink.resolve(caller, False, error)
+
+    def messages_taken(self) -> int:
+        """Return how many messages servers have taken; to be called between turns."""
+        # A call that is handed over is a slice of its own that does not come from the queue.
+        return self.counts.handled + self.slices - self.counts.queued_slices
 
     def fail_callers(self, process: Process, reason: Any) -> None:
         """Fail everyone who waits for the dead *process*."""

@@ -208,10 +208,13 @@ async def call_from_task(
     """Make a call from an asyncio task of the kernel's loop, which need be no process."""
     sink = FutureSink(kernel.driver.new_future())
     token = kernel.request(sink, pid, server, request, system)
+
+    def late() -> Exception:
+        kernel.counts.calls_failed += 1
+        return exit_error("timeout", server, request, timeout)
+
     try:
-        return await sink.wait(
-            kernel, timeout, lambda: exit_error("timeout", server, request, timeout)
-        )
+        return await sink.wait(kernel, timeout, late)
     except CallExit as error:
         _explain(error, server, request, timeout)
         raise

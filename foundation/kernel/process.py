@@ -222,6 +222,8 @@ class Process:
         elif isinstance(token, Receive):
             self.resolve(token, True, UNSET)
         else:
+            if isinstance(token, Caller):
+                self.kernel.counts.calls_failed += 1
             self.resolve(token, False, _timeout_error(token))
 
     def resolve(self, token: Any, ok: bool, value: Any) -> None:

@@ -264,6 +264,7 @@ class Remote:
         """Send a call to another host and return the token its sink waits for."""
         peer = self._peer(target)
         if peer is None:
+            self._kernel.counts.calls_failed += 1
             error = NoConnection("noconnection", target, request)
             error.definite = True  # it was not sent
             raise error

@@ -10,7 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from foundation.kernel.process import INFO, UNSET, Caller, Process, exit_message
-from foundation.kernel.values import Down, ExitMsg, Pid, Ref
+from foundation.kernel.values import Crash, Down, ExitMsg, Pid, Ref
 
 if TYPE_CHECKING:
     from foundation.kernel.kernel import Kernel
@@ -165,6 +165,8 @@ class Signals:
         kernel = self._kernel
         process.state = "dead"
         process.idle = False
+        if type(reason) is Crash:
+            kernel.counts.crashes += 1
         token, process.waiting = process.waiting, None
         if getattr(token, "_asyncio_future_blocking", None) is not None:
             token.cancel()

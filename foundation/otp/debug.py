@@ -103,6 +103,7 @@ class Debug:
             else:
                 item = process.mailbox.popleft()
             self._came(process, item)
+            process.kernel.counts.handled += 1
             process.handle(item)
             if process.exiting is not UNSET and process.coro is None:
                 process.kernel.die(process, process.exiting)

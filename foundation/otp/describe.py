@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import itertools
 import reprlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from foundation.kernel.process import Caller
+from foundation.kernel.reports import CrashReport
+
+if TYPE_CHECKING:
+    from foundation.otp.server_process import ServerProcess
 
 
 def state_of(server: Any) -> dict[str, Any]:
@@ -58,3 +64,19 @@ def text(value: Any, limit: int = 500) -> str:
     except Exception:
         found = f"<unprintable {type(value).__name__}>"
     return found if len(found) <= limit else found[: limit - 3] + "..."
+
+
+def crash_report(process: ServerProcess, reason: Any) -> CrashReport:
+    """Return what the log is told of the end of *process* with *reason*."""
+    current = process.current
+    return CrashReport(
+        pid=process.pid,
+        name=process.name,
+        kind=process.describe_class(),
+        reason=reason,
+        last_message=process.last_message(),
+        state=process.describe_state(),
+        client=current.pid if type(current) is Caller else None,
+        ancestors=process.get_extra("ancestors", ()),
+        callers=process.get_extra("callers", ()),
+    )

@@ -29,9 +29,8 @@ from foundation.kernel.process import (
     Process,
     Receive,
 )
-from foundation.kernel.reports import CrashReport
 from foundation.kernel.values import TIMEOUT, BadReturn, ExitMsg, Pid, is_clean, reason_of
-from foundation.otp.describe import state_of, text
+from foundation.otp.describe import crash_report, state_of, text
 from foundation.otp.results import IGNORED, Fail, Ignore, NoReply, Reply, Stop
 
 if TYPE_CHECKING:
@@ -128,9 +127,11 @@ class ServerProcess(Process):
         if self.debug is not None:
             self.debug.run(self)
         else:
-            budget, server = self.kernel.budget, self.server
+            kernel, server = self.kernel, self.server
+            budget = kernel.budget
             while mailbox:
                 item = mailbox.popleft()
+                budget -= 1
                 self.current = item
                 if type(item) is Caller:
                     self.idle_timeout = None
@@ -138,6 +139,7 @@ class ServerProcess(Process):
                         self.callback = "handle_call"
                         result = server.handle_call(item.request, item)
                     except BaseException as error:
+                        kernel.counts.handled += kernel.budget - budget
                         self.crashed(error)
                         return
                     if type(result) not in SPECIAL:
@@ -150,22 +152,25 @@ class ServerProcess(Process):
                         self.callback = "handle_cast"
                         result = server.handle_cast(item[1])
                     except BaseException as error:
+                        kernel.counts.handled += kernel.budget - budget
                         self.crashed(error)
                         return
                     if result is not None:
                         self._returned(result)
                 else:
                     self.handle_other(item)
-                    if self.debug is not None:
-                        budget = 1  # switched on just now: the fast loop ends here
+                    if self.debug is not None:  # switched on just now: the fast loop ends here
+                        kernel.counts.handled -= budget
+                        budget = 0
                 if self.exiting is not UNSET and self.coro is None:
-                    self.kernel.die(self, self.exiting)
+                    kernel.die(self, self.exiting)
                 if self.coro is not None or self.state != "running":
+                    kernel.counts.handled += kernel.budget - budget
                     self._parked()
                     return
-                budget -= 1
                 if not budget:
                     break
+            kernel.counts.handled += kernel.budget - budget
         self._rest()
 
     def serve(self, caller: Caller) -> None:
@@ -173,6 +178,7 @@ class ServerProcess(Process):
         CURRENT.set(self)
         self.idle = False
         if self.debug is not None:
+            self.kernel.counts.handled -= 1  # which ``Debug.run`` counts, too
             self.mailbox.append(caller)
             self.run()
             return
@@ -457,20 +463,7 @@ class ServerProcess(Process):
     def _report(self, reason: Any) -> None:
         if is_clean(reason):
             return
-        client = self.current.pid if type(self.current) is Caller else None
-        self.kernel.driver.report(
-            CrashReport(
-                pid=self.pid,
-                name=self.name,
-                kind=self.describe_class(),
-                reason=reason,
-                last_message=self.last_message(),
-                state=self.describe_state(),
-                client=client,
-                ancestors=self.get_extra("ancestors", ()),
-                callers=self.get_extra("callers", ()),
-            )
-        )
+        self.kernel.driver.report(crash_report(self, reason))
 
     def last_message(self) -> str:
         """Describe the item being handled."""

@@ -17,7 +17,7 @@ from foundation.errors import NodeError, StartError
 from foundation.kernel.kernel import Kernel
 from foundation.kernel.reports import Notice
 from foundation.runtime.driver import AsyncioDriver
-from foundation.runtime.inspect import Inspector
+from foundation.runtime.inspect import PARTS, Inspector
 from foundation.runtime.logs import log, log_report
 from foundation.runtime.messages import Hello, HostConfig, NodeFailed, PeerDown, PeerUp
 from foundation.runtime.overview import Overlook
@@ -90,7 +90,9 @@ class Host:
         # the watchdog's thread it replaces a killed host ten times as fast.
         self.watchdog: Watchdog | None = None
         if config.role != "control":
-            self.watchdog = Watchdog(self.kernel, options.hog_seconds, self._report_threadsafe)
+            watchdog = Watchdog(self.kernel, options.hog_seconds, self._report_threadsafe)
+            self.watchdog = watchdog
+            self.kernel.tables.setdefault(PARTS, {})["hogs"] = lambda: watchdog.hogs
         for address, incarnation, actor in config.peers:
             self.meet(address, incarnation, actor)
             self.in_service[address] = None

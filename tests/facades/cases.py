@@ -8,7 +8,8 @@ from typing import Any
 
 from contract import Case
 
-from foundation import channels, config
+from foundation import channels, config, optimizer
+from foundation import health_monitor as health
 from foundation import process_manager as pm
 from foundation import service_mesh as mesh
 from foundation.otp import GenServer, receive, spawn
@@ -72,7 +73,32 @@ async def watching() -> None:
     await config.subscribe("limits")
 
 
-PACKAGES: list[ModuleType] = [channels, pm, mesh, config]
+def members(found: Any) -> Any:
+    """Return what does not depend on when it was measured."""
+    return (found.node, found.node_count, [one.node for one in found.nodes], found.healthy_nodes)
+
+
+def judgement(found: Any) -> Any:
+    """Return the parts of a report that do not depend on when it was measured."""
+    return (found.status, found.reasons, members(found.metrics))
+
+
+def reached(found: Any) -> Any:
+    """Return who answered."""
+    return (found.node, found.connected, found.silent)
+
+
+async def optimizing() -> None:
+    """Wait until the optimizer runs."""
+    await pm.wait_for(optimizer.SINGLETON)
+
+
+def proposals(found: Any) -> Any:
+    """Return what is recommended."""
+    return [(one.rule, one.current, one.proposed) for one in found]
+
+
+PACKAGES: list[ModuleType] = [channels, pm, mesh, config, health, optimizer]
 
 # Functions that send nothing, or are compared in tests of their own.
 SHOWN_BY_HAND = {
@@ -86,6 +112,8 @@ SHOWN_BY_HAND = {
     "explain_route": "sends nothing",
     "installed": "sends nothing",
     "statistics": "sends nothing",
+    **dict.fromkeys(("churn_level", "combine", "exposition", "judge", "hurt"), "pure"),
+    "optimizer_rule": "a decorator",
 }
 
 CASES = [
@@ -133,4 +161,15 @@ CASES = [
     Case(mesh.wait_for, ("echo",), before=offered),
     Case(mesh.call, ("echo", ("hello", 1)), before=offered),
     Case(mesh.route, ("echo", "hello"), before=offered),
+    Case(health.cluster_metrics, part=members),
+    Case(health.cluster_health, part=judgement),
+    Case(health.check_connectivity, part=reached),
+    Case(health.health_history, part=len),
+    Case(health.health_history, ("b",), part=len),
+    Case(optimizer.run_once, before=optimizing, part=proposals),
+    Case(optimizer.recommendations, before=optimizing, part=proposals),
+    Case(optimizer.history, before=optimizing, part=proposals),
+    Case(optimizer.options, before=optimizing),
+    Case(optimizer.configure, kwargs={"mode": "auto"}, before=optimizing),
+    Case(optimizer.live_settings),
 ]

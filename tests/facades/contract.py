@@ -37,6 +37,7 @@ class Case:
         kwargs: for it.
         before: what runs first, in both clusters.
         view: makes its result comparable; may be ``async``.
+        part: takes out of both results what is compared; the rest depends on the time.
         given: further names for the block.
     """
 
@@ -45,6 +46,7 @@ class Case:
     kwargs: dict[str, Any] = field(default_factory=dict)
     before: Callable[[], Any] = nothing
     view: Callable[[Any], Any] = lambda result: result
+    part: Callable[[Any], Any] = lambda result: result
     given: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -114,7 +116,7 @@ def run_facade(case: Case) -> tuple[Any, list[str]]:
         with explain() as plan:
             result = await resolved(case.function(*case.args, **case.kwargs))
         seen = [step.function.__name__ for step in plan]
-        return comparable(await resolved(case.view(result))), seen
+        return comparable(case.part(await resolved(case.view(result)))), seen
 
     return _in_cluster(body)  # type: ignore[no-any-return]
 
@@ -125,7 +127,7 @@ def run_block(case: Case) -> Any:
 
     async def body() -> Any:
         await resolved(case.before())
-        return comparable(await resolved(block()))
+        return comparable(case.part(await resolved(block())))
 
     return _in_cluster(body)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from foundation.entry import Facades
 from foundation.otp import GenServer
+from foundation.process_manager import ProcessInfo, list_processes
 from foundation.testing.cluster_sim import ClusterSimulation
 
 
@@ -45,6 +46,12 @@ class Broken(GenServer):
 
     def init(self) -> None:
         raise RuntimeError("cannot start")
+
+
+async def listed() -> list[ProcessInfo]:
+    """Return what ``list_processes`` does but for the processes of foundation itself."""
+    infos = await list_processes()
+    return [info for info in infos if not info.name.startswith("foundation.")]
 
 
 def node_of(pid: Any) -> str:

@@ -12,13 +12,12 @@ from foundation.otp import call
 from foundation.process_manager import (
     PartitionSet,
     ReplicaSet,
-    list_processes,
     lookup,
     start_partitioned,
     start_replicated,
     start_singleton,
 )
-from tests.process_manager.pmkit import Broken, Part, Worker, facades, node_of
+from tests.process_manager.pmkit import Broken, Part, Worker, facades, listed, node_of
 
 
 def pids(cluster: Any, node: str, found: Any) -> dict[Any, Any]:
@@ -103,10 +102,10 @@ def test_a_key_leads_to_the_same_part_on_every_node_also_after_a_node_died() -> 
             )
         )
         assert cluster.run("b", answers) == expected[0]
-        (info,) = cluster.run("b", list_processes)
+        (info,) = cluster.run("b", listed)
         assert (info.name, info.pattern, len(info.instances)) == ("shards", "partitioned", 8)
         cluster.run("b", found.stop)
-        assert cluster.run("b", list_processes) == []
+        assert cluster.run("b", listed) == []
 
 
 def test_parts_under_a_name_that_is_taken_by_something_else_are_refused() -> None:
@@ -124,7 +123,7 @@ def test_parts_under_a_name_that_is_taken_by_something_else_are_refused() -> Non
             cluster.run("a", lambda: start_replicated(Worker, name="s"))
         with pytest.raises(InvalidChildSpec, match="a partitioned process"):
             cluster.run("a", lambda: start_singleton(Worker, name="p"))
-        names = [info.name for info in cluster.run("a", list_processes)]
+        names = [info.name for info in cluster.run("a", listed)]
         assert names == ["p", "s"]
 
 
@@ -134,7 +133,7 @@ def test_a_wrong_number_of_parts_is_refused_at_once(partitions: Any) -> None:
         cluster.form()
         with pytest.raises(InvalidChildSpec, match="partitions must be 1 or more"):
             cluster.run("a", lambda: start_partitioned(Part, partitions=partitions))
-        assert cluster.run("a", list_processes) == []
+        assert cluster.run("a", listed) == []
 
 
 def test_one_name_started_in_three_patterns_at_once_is_an_error_for_someone() -> None:
