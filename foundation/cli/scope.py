@@ -92,6 +92,8 @@ async def _trace(
         ask = attached.ask
         start = StartTrace("foundation trace", seconds=seconds + 60, **options)
         running = await _ask(ask, start, ASK_SECONDS)
+        what = f"tracing {len(running.hosts)} hosts of {len(running.nodes)} nodes"
+        print(f"{what} for {seconds:g} s; Ctrl-C ends it now", file=sys.stderr, flush=True)
         try:
             with contextlib.suppress(asyncio.CancelledError):  # Ctrl-C: show what there is
                 await _wait(ask, running, seconds, events)

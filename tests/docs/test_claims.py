@@ -26,6 +26,7 @@ OURS = tuple(
     for name in (
         *("otp", "cluster", "cluster.registry", "cluster.supervisor", "cluster.pubsub"),
         *("cluster.discovery", "channels", "config", "process_manager", "service_mesh", "scope"),
+        *("health_monitor", "optimizer"),
         "testing",
     )
 )
