@@ -65,7 +65,7 @@ def test_the_table_is_complete_and_its_ratios_are_right() -> None:
 
 
 def _number(text: str) -> float:
-    return float(re.match(r"[\d.,]+", text).group().replace(",", ""))
+    return float(re.match(r"-?[\d.,]+", text).group().replace(",", ""))
 
 
 @pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"])

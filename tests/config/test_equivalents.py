@@ -122,5 +122,5 @@ def test_explain_shows_the_messages() -> None:
         form(c)
         assert c.run("a", body) == [
             ("foundation.otp.call", ("foundation.config", Status())),
-            ("foundation.otp.meta", ("foundation.config.values", ("limits", "rate"))),
+            ("foundation.otp.registry.meta", ("foundation.config.values", ("limits", "rate"))),
         ]
