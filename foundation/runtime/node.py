@@ -7,7 +7,7 @@ import concurrent.futures
 import contextlib
 import inspect
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar, overload
 
 from foundation.errors import CallExit, CallTimeout, NodeError, NoProc
@@ -132,7 +132,7 @@ class AsyncNode:
         return True
 
     @overload
-    async def run(self, function: Callable[..., Awaitable[T]], *args: Any) -> T: ...
+    async def run(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T: ...
 
     @overload
     async def run(self, function: Callable[..., T], *args: Any) -> T: ...
@@ -348,7 +348,7 @@ class Node:
         return self.submit(self._inner.wait_for(name, timeout=timeout))
 
     @overload
-    def run(self, function: Callable[..., Awaitable[T]], *args: Any) -> T: ...
+    def run(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T: ...
 
     @overload
     def run(self, function: Callable[..., T], *args: Any) -> T: ...
