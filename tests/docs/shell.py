@@ -61,7 +61,11 @@ class Shell:
         """End the shell and its jobs; return what did not end by itself."""
         if self._bash.poll() is None:
             self._type("kill $(jobs -p) 2>/dev/null; exit")
-        self._bash.communicate(timeout=SECONDS)
+        try:
+            self._bash.communicate(timeout=SECONDS)
+        except subprocess.TimeoutExpired:  # what it runs does not end
+            self._bash.kill()
+            self._bash.communicate()
         return leftovers(self._mark)
 
     def _type(self, line: str) -> None:
