@@ -92,8 +92,7 @@ class Coordinator:
 
     def prefers(self, record: Record) -> str:
         """Return the node that the child was moved to, if that may run it; or ``""``."""
-        wanted = record.prefers
-        return wanted if wanted and wanted in self.candidates.eligible(record.labels) else ""
+        return self.candidates.preferred(record.labels, record.prefers)
 
     def place(self, key: bytes, record: Record) -> str | None:
         """Return the node where the child belongs."""

@@ -44,8 +44,11 @@ class Candidates:
         Parts of a partitioned child are spread one by one, like all others. The node that it
         *prefers*, where it was moved on request, comes first.
         """
-        nodes = self.eligible(labels)
-        return prefers if prefers and prefers in nodes else owner(key, nodes)
+        return self.preferred(labels, prefers) or owner(key, self.eligible(labels))
+
+    def preferred(self, labels: Labels, prefers: str) -> str:
+        """Return the node that a child *prefers*, if that may run it; or ``""``."""
+        return prefers if prefers and prefers in self.eligible(labels) else ""
 
 
 def candidates(view: View, running: Iterable[str]) -> Candidates:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from foundation.cluster.api import ask_agent, cluster_of
+from foundation.cluster.audience import Audience, Topic
 from foundation.cluster.host import ClusterHost
 from foundation.cluster.slices import GONE
 from foundation.cluster.supervisor.api import whereis_child
@@ -22,40 +23,20 @@ from foundation.otp.registry_match import ANY
 TABLE = "cluster.supervisor.watchers"  # where a kernel keeps its Watchers
 
 T = TypeVar("T")
-Topic = tuple[str, bytes | None]  # (supervisor, key of a child or None for all)
 
 
-class Watchers:
+class Watchers(Audience):
     """Who in one host is told of which children."""
 
     def __init__(self, cluster: ClusterHost) -> None:
+        super().__init__()
         self._cluster = cluster
         self._followed: dict[str, None] = {}
-        self._by_topic: dict[Topic, dict[Pid, None]] = {}
-        self._by_pid: dict[Pid, dict[Topic, None]] = {}
 
-    def add(self, process: Process, topic: Topic) -> None:
-        """Tell *process* of *topic*, until it ends; idempotent."""
+    def join(self, process: Process, topic: Topic) -> None:
+        """As ``Audience.join``; *topic* is a supervisor and the key of a child, or None for all."""
         self._follow(topic[0])
-        mine = self._by_pid.get(process.pid)
-        if mine is None:
-            mine = self._by_pid[process.pid] = {}
-            process.add_exit_hook(self._ends)
-        mine[topic] = None
-        self._by_topic.setdefault(topic, {})[process.pid] = None
-
-    def remove(self, pid: Pid, topic: Topic) -> None:
-        """Undo ``add``."""
-        found = self._by_topic.get(topic, {})
-        found.pop(pid, None)
-        if not found:
-            self._by_topic.pop(topic, None)
-        self._by_pid.get(pid, {}).pop(topic, None)
-
-    def _ends(self, process: Process, reason: Any) -> None:
-        for topic in list(self._by_pid.get(process.pid, ())):
-            self.remove(process.pid, topic)
-        self._by_pid.pop(process.pid, None)
+        super().join(process, topic)
 
     def _follow(self, supervisor: str) -> None:
         if supervisor in self._followed:
@@ -68,8 +49,7 @@ class Watchers:
         self._cluster.table(table_of(supervisor)).listeners.append(changed)
 
     def _changed(self, supervisor: str, node: str, key: bytes, new: Any, old: Any) -> None:
-        topics = ((supervisor, key), (supervisor, None))
-        pids = {pid: None for topic in topics for pid in self._by_topic.get(topic, ())}
+        pids = self.of((supervisor, key), (supervisor, None))
         if not pids:
             return
         before = "" if old is GONE else old.status
@@ -99,7 +79,7 @@ def subscribe_children(supervisor: str, id: Any = ANY) -> None:
     process = current()
     cluster = cluster_of(process)
     check_known(cluster, supervisor)
-    _watchers(cluster).add(process, _topic(supervisor, id))
+    _watchers(cluster).join(process, _topic(supervisor, id))
 
 
 def unsubscribe_children(supervisor: str, id: Any = ANY) -> None:
@@ -107,7 +87,7 @@ def unsubscribe_children(supervisor: str, id: Any = ANY) -> None:
     process = current()
     cluster = cluster_of(process)
     check_known(cluster, supervisor)
-    _watchers(cluster).remove(process.pid, _topic(supervisor, id))
+    _watchers(cluster).leave(process.pid, _topic(supervisor, id))
 
 
 def _topic(supervisor: str, id: Any) -> Topic:
