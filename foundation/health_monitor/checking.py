@@ -9,10 +9,11 @@ from foundation.health_monitor.monitor import monitor_of
 from foundation.health_monitor.values import HEALTHY
 from foundation.kernel.ops import current
 from foundation.kernel.reports import Notice
+from foundation.scope.spans import note
 
 
 async def check() -> None:
-    """Check this node; the first member by name also tells the log how the cluster does."""
+    """Check this node; the first member by name also tells the log, and traces, how the cluster does."""
     monitor = monitor_of(current().kernel)
     await monitor.check()
     cluster = monitor.cluster
@@ -27,5 +28,6 @@ async def check() -> None:
         level = "info" if report.status == HEALTHY else "warning"
         why = "; ".join(report.reasons) or "nothing is wrong"
         text = f"cluster {cluster.config.name!r} is {report.status}: {why}"
+        note(text)
         cluster.kernel.driver.report(Notice(level, text, {"event": "health.check_completed"}))
         monitor.judged = report.status

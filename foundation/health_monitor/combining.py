@@ -75,6 +75,7 @@ def combine(asked: Asked, reports: Mapping[str, NodeReport]) -> ClusterMetrics:
         suspect_nodes=suspects,
         partitions=partitions(known),
         settled=asked.settled,
+        clock_skew_seconds=clock_skew(asked.connectivity),
         nodes=nodes,
         services=asked.services,
         services_total=sum(s.total for s in asked.services),
@@ -102,12 +103,14 @@ def _node(
     name: str, asked: Asked, report: NodeReport | None, suspects: tuple[str, ...]
 ) -> NodeMetrics:
     ping = asked.connectivity.ping_us.get(name)
+    ahead = asked.connectivity.clock_ahead_seconds.get(name)
     if report is None:
-        return NodeMetrics(name, SILENT, ping)
+        return NodeMetrics(name, SILENT, ping, ahead)
     return NodeMetrics(
         node=name,
         status=SUSPECT if name in suspects else UP,
         ping_us=ping,
+        clock_ahead_seconds=ahead,
         load_average=report.load_average,
         cores=report.cores,
         cpu_percent=report.cpu_percent,
@@ -119,6 +122,17 @@ def _node(
         messages_waiting=sum(host.messages_waiting for host in report.hosts),
         hosts=report.hosts,
     )
+
+
+def clock_skew(reached: Connectivity) -> float:
+    """Return how many seconds the wall clocks of two nodes certainly are apart, at most."""
+    ahead = reached.clock_ahead_seconds
+    if not ahead:
+        return 0.0
+    first = max(ahead, key=lambda node: ahead[node])
+    last = min(ahead, key=lambda node: ahead[node])
+    unsure = (reached.ping_us.get(first, 0.0) + reached.ping_us.get(last, 0.0)) / 2e6
+    return max(0.0, ahead[first] - ahead[last] - unsure)
 
 
 def partitions(known: Sequence[NodeReport]) -> int:

@@ -82,6 +82,9 @@ async def cluster_metrics(timeout: float = 5.0) -> ClusterMetrics:
         faults       ``duplicates``: children that run on two nodes at two looks; ``orphans``: child
             processes that their node's table does not name; ``stale_names``: entries whose process
             is dead, both for at least a second; ``hogs``: slices that the watchdog found too long.
+        clocks       ``clock_skew_seconds``: how far the wall clocks of two nodes are apart at
+            most, by what each showed when it answered (Cristian's algorithm); 0.0 where that is
+            less than the round trips could explain.
         machine      load average, processors and memory from the operating system.
 
         Rates come from two readings at least a window apart where there are such, and from what
@@ -99,7 +102,7 @@ async def cluster_metrics(timeout: float = 5.0) -> ClusterMetrics:
         servers = [("foundation.health_monitor", member) for member in members]
         answers, missing = await multi_call(servers, Measure(), timeout=timeout)
         reports = {server[1]: report for server, report in answers}
-        reached = Connectivity(members[0], tuple(reports), (), {})
+        reached = Connectivity(members[0], tuple(reports), (), {}, {})
         combine(Asked(members, True, None, reached), reports)
 
     When to bypass:
@@ -207,7 +210,7 @@ async def check_connectivity(timeout: float = 5.0) -> Connectivity:
                 connected.append(member)
             except CallExit:
                 silent.append(member)
-        Connectivity(node(), tuple(connected), tuple(silent), {})
+        Connectivity(node(), tuple(connected), tuple(silent), {}, {})
 
     When to bypass:
         ``foundation.cluster.view()`` says who is a member, by the failure detector: a local read.
@@ -215,21 +218,33 @@ async def check_connectivity(timeout: float = 5.0) -> Connectivity:
     check_timeout(timeout)
     cluster = cluster_of(current())
     names = cluster.view.names
-    trips = await asyncio.gather(*(_trip(node, timeout) for node in names))
-    pings = {node: us for node, us in zip(names, trips, strict=True) if us is not None}
-    silent = tuple(node for node in names if node not in pings)
-    return Connectivity(cluster.node, tuple(pings), silent, pings)
+    all_trips = await asyncio.gather(*(_trip(node, timeout) for node in names))
+    trips = {node: one for node, one in zip(names, all_trips, strict=True) if one is not None}
+    return Connectivity(
+        node=cluster.node,
+        connected=tuple(trips),
+        silent=tuple(node for node in names if node not in trips),
+        ping_us={node: us for node, (us, _) in trips.items()},
+        clock_ahead_seconds={node: ahead for node, (_, ahead) in trips.items()},
+    )
 
 
-async def _trip(node: str, timeout: float) -> float | None:
-    """Return how many microseconds a call to the health monitor of *node* takes, if it answers."""
-    now = current().kernel.driver.now
-    start = now()
+async def _trip(node: str, timeout: float) -> tuple[float, float] | None:
+    """Call the health monitor of *node*.
+
+    Returns:
+        The microseconds that it took, and by how many seconds the wall clock of *node* is ahead
+        of ours, on the assumption that both ways took the same (Cristian's algorithm: wrong by
+        half the round trip at most). None: it did not answer.
+    """
+    driver = current().kernel.driver
+    start, wall = driver.now(), driver.wall()
     try:
-        await send_through(call, (SERVER, node), PING, timeout=timeout)
+        theirs = await send_through(call, (SERVER, node), PING, timeout=timeout)
     except CallExit:
         return None
-    return (now() - start) * 1e6
+    took = driver.now() - start
+    return took * 1e6, theirs - (wall + took / 2)
 
 
 async def health_history(node: str | None = None, timeout: float = 5.0) -> list[NodeReport]:

@@ -20,7 +20,7 @@ from typing import Any
 from foundation.cluster.registry import register, update_value
 from foundation.errors import AlreadyRegistered, CallExit, NotRegistered, RegistryError, StartError
 from foundation.health_monitor.monitor import Monitor, monitor_of
-from foundation.health_monitor.server import PING, PONG
+from foundation.health_monitor.server import PING, pong
 from foundation.health_monitor.settings import REGISTRY, SERVER
 from foundation.kernel.ops import call, current, monitor
 from foundation.kernel.values import Down, Pid
@@ -38,9 +38,9 @@ class Probe(GenServer):
         """Begin."""
         monitor(owner)
 
-    def handle_call(self, request: Any, caller: Any) -> str:
+    def handle_call(self, request: Any, caller: Any) -> float:
         """Answer."""
-        return PONG
+        return pong()
 
     def handle_info(self, message: Any) -> Any:
         """End with the health monitor."""

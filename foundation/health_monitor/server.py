@@ -21,8 +21,13 @@ if TYPE_CHECKING:
 
 BEGIN_SECONDS = 0.25  # after the start, or earlier when something is asked
 BEGIN, CHECK = "foundation.health_monitor.begin", "foundation.health_monitor.check"
-PING, PONG = "ping", "pong"  # plain strings: what is measured is not the encoding of a class
+PING = "ping"  # plain, as is the answer: what is measured is not the encoding of a class
 SEEN = "seen"  # cast ("seen", number, node): the host of the sender shows the probe entry *number*
+
+
+def pong() -> float:
+    """Return the answer to ``PING``: what the wall clock shows here, for ``clock_skew_seconds``."""
+    return float(current().kernel.driver.wall())
 
 
 class _Function:
@@ -75,7 +80,7 @@ class HealthMonitor(FacadeServer):
     def handle_call(self, request: Any, caller: Any) -> Any:
         """Answer a probe, or serve a request in a process of its own."""
         if request == PING:
-            return PONG
+            return pong()
         self._begun()
         return super().handle_call(request, caller)
 

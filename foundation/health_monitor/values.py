@@ -168,6 +168,7 @@ class NodeMetrics:
         status: ``"up"``, ``"suspect"`` (another member suspects it) or ``"silent"`` (its health
             monitor did not answer).
         ping_us: of a call to its health monitor and back; None: it did not answer.
+        clock_ahead_seconds: of its wall clock, against that of the node that asked.
         load_average: of the operating system, over a minute.
         cores: processors.
         cpu_percent: of all processors.
@@ -183,6 +184,7 @@ class NodeMetrics:
     node: str
     status: str
     ping_us: float | None
+    clock_ahead_seconds: float | None = None
     load_average: float | None = None
     cores: int | None = None
     cpu_percent: float | None = None
@@ -236,6 +238,7 @@ class ClusterMetrics(Plain):
     joins_per_minute: float
     leaves_per_minute: float
     topology_changes_per_minute: float
+    clock_skew_seconds: float
     nodes: tuple[NodeMetrics, ...]
 
     registry_changes_per_minute: float
@@ -336,12 +339,14 @@ class Connectivity(Plain):
         connected: members whose health monitors answered, this node included.
         silent: members that did not.
         ping_us: of the round trip, by node.
+        clock_ahead_seconds: by how much the wall clock of a node is ahead of that of *node*.
     """
 
     node: str
     connected: tuple[str, ...]
     silent: tuple[str, ...]
     ping_us: dict[str, float]
+    clock_ahead_seconds: dict[str, float]
 
     @property
     def complete(self) -> bool:

@@ -31,6 +31,7 @@ from foundation.optimizer.rules import RULES
 from foundation.optimizer.values import SERVER, Options, Recommendation
 from foundation.otp import GenServer, multi_call
 from foundation.otp.results import NoReply
+from foundation.scope.spans import note
 
 NODE_SECONDS = 5.0  # that a node may take to change a setting
 CONFIRM_SECONDS = 120.0  # beyond all attempts to judge a trial
@@ -212,4 +213,6 @@ def _now() -> float:
 
 
 def _log(level: str, text: str) -> None:
+    """Write *text* to the log, and into the traces that run."""
+    note(text)
     current().kernel.driver.report(Notice(level, text, {"event": "optimizer"}))

@@ -98,6 +98,7 @@ BUSY, CALM = 1000.0, 500.0  # broadcasts a second
 TOPIC_BUSY = 5000.0  # broadcasts a second on one topic
 ERRORS = 10.0  # percent of calls that fail
 NEAR = 0.8  # of the limit of a mailbox
+SKEW = 1.0  # seconds between the wall clocks of two nodes
 
 
 def hold_back_for(nodes: int, churn: str) -> float:
@@ -265,4 +266,21 @@ def look_at_errors(
         f"{ERRORS:g} % at most: see the log for crashes and timeouts, raise timeouts or add "
         "capacity",
         f"{metrics.calls_failed_per_minute:.0f} calls a minute have failed",
+    )
+
+
+@optimizer_rule(safe=False)
+def align_clocks(
+    metrics: ClusterMetrics, settings: Mapping[str, SettingState]
+) -> Recommendation | None:
+    """Nothing here orders by wall clocks, but people who read logs of two nodes do."""
+    if metrics.clock_skew_seconds <= SKEW:
+        return None
+    ahead = {n.node: n.clock_ahead_seconds or 0.0 for n in metrics.nodes}
+    shown = ", ".join(f"{name} {seconds:+.1f} s" for name, seconds in sorted(ahead.items()))
+    return Recommendation(
+        shown,
+        f"within {SKEW:g} s: run NTP (chrony, systemd-timesyncd) on all machines",
+        f"wall clocks are {metrics.clock_skew_seconds:.1f} s apart, so the logs of these nodes "
+        "cannot be read together, and certificates may seem to be of another time",
     )

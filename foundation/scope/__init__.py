@@ -39,7 +39,7 @@ from foundation.scope.recording import record, start_recorded, stop_recording
 from foundation.scope.replay import Divergence, Replay, Step, replay
 from foundation.scope.report import Moment, TraceReport, assemble
 from foundation.scope.server import Door, Scope
-from foundation.scope.spans import span
+from foundation.scope.spans import note, span
 from foundation.scope.states import StateChange, state_history, unwatch_state, watch_state
 from foundation.scope.tracer import Spec
 
@@ -83,6 +83,7 @@ __all__ = [
     "Wanted",
     "assemble",
     "collect",
+    "note",
     "record",
     "replay",
     "span",

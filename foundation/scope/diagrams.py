@@ -64,7 +64,7 @@ def mermaid(events: Sequence[Event], label: Label, left: int = 0) -> str:
 def _mermaid_line(event: Event, ids: dict[Pid, str]) -> str:
     sender, receiver = ids[event.sender], ids[event.receiver]
     text = _escaped(describe(event))
-    if event.kind in ("span", "end"):
+    if event.kind in ("span", "note", "end"):
         return f"Note over {sender}: {text}"
     arrow = _ARROWS.get(event.kind, "-)")
     if not event.ok or event.taken is None:
@@ -84,7 +84,7 @@ def _escaped(text: str) -> str:
 def describe(event: Event) -> str:
     """Return kind and text of *event* in one line."""
     text = " ".join(event.text.split())
-    lost = ", not taken" if event.taken is None and event.kind not in ("span", "end") else ""
+    lost = ", not taken" if event.taken is None and event.kind not in ("span", "note", "end") else ""
     bad = "" if event.ok else "failed: " if event.kind != "end" else "crashed: "
     return f"{event.kind} {bad}{text}{lost}".rstrip()
 
@@ -125,7 +125,7 @@ def terminal(events: Sequence[Event], label: Label, width: int = 100) -> list[st
 def _draw(row: list[str], event: Event, start: int, end: int, column: int) -> None:
     text = describe(event)
     if start == end:
-        mark = {"span": "◇", "end": "■" if event.ok else "✗"}.get(event.kind, "↻")
+        mark = {"span": "◇", "note": "◆", "end": "■" if event.ok else "✗"}.get(event.kind, "↻")
         row[start] = mark
         room = len(row) - start - 2
         _write(row, start + 2, _cut(text, max(column - 3, min(room, column - 3))))

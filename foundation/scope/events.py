@@ -8,7 +8,7 @@ from typing import Any
 from foundation.kernel.values import Pid, Ref
 from foundation.scope.clock import Stamp
 
-KINDS = ("call", "cast", "info", "timer", "signal", "reply", "spawn", "span", "end")
+KINDS = ("call", "cast", "info", "timer", "signal", "reply", "spawn", "span", "note", "end")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +21,12 @@ class Event:
         parent: what the sender was handling when it sent this; None at the beginning of a chain.
         kind: ``"call"``, ``"cast"``, ``"info"`` (``send``), ``"timer"`` (``send_after``),
             ``"signal"`` (``Down`` or ``ExitMsg``), ``"reply"``; ``"spawn"`` is the start of a
-            process, ``"span"`` a ``scope.span``, ``"end"`` the end of a process.
-        sender: who sent it; the process itself for spans and ends.
+            process, ``"span"`` a ``scope.span``, ``"note"`` a ``scope.note``, ``"end"`` the end of
+            a process.
+        sender: who sent it; the process itself for spans, notes and ends.
         receiver: who it is for.
-        text: the message, abbreviated; the name of a span; the reason of an end.
+        text: the message, abbreviated; the name of a span, the text of a note; the reason of an
+            end.
         sent: when it was sent, or when a span began.
         taken: when its receiver began to handle it, or when a span was over; None: it has not.
         answers: of a reply, the id of its call.

@@ -19,7 +19,8 @@ class Moment(NamedTuple):
     Attributes:
         stamp: when, by the hybrid logical clock.
         host: where.
-        what: ``"sent"``, ``"taken"``, ``"spawned"``, ``"span"``, ``"span over"`` or ``"ended"``.
+        what: ``"sent"``, ``"taken"``, ``"spawned"``, ``"span"``, ``"span over"``,
+            ``"noted"`` or ``"ended"``.
         event: of what.
     """
 
@@ -119,12 +120,12 @@ class TraceReport:
         }
 
 
-_FIRST = {"span": "span", "spawn": "spawned", "end": "ended"}
+_FIRST = {"span": "span", "spawn": "spawned", "note": "noted", "end": "ended"}
 
 
 def _moments(event: Event) -> list[Moment]:
     first = Moment(event.sent, event.sender.host, _FIRST.get(event.kind, "sent"), event)
-    if event.taken is None or event.kind in ("spawn", "end"):
+    if event.taken is None or event.kind in ("spawn", "note", "end"):
         return [first]
     what = "span over" if event.kind == "span" else "taken"
     return [first, Moment(event.taken, event.receiver.host, what, event)]

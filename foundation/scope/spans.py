@@ -1,4 +1,4 @@
-"""Spans: a part of a process's work with a name, in the traces that run."""
+"""Spans and notes: a part of a process's work with a name, and marks, in the traces that run."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from foundation.errors import ScopeError
 from foundation.kernel.process import CURRENT
 from foundation.kernel.values import Pid
 from foundation.scope.events import UNSAMPLED
-from foundation.scope.tracer import SPAN, TABLE, TRACERS, OpenSpan, Tracer
+from foundation.scope.tracer import SPAN, TABLE, TRACERS, Name, OpenSpan, Tracer
 
 
 @contextmanager
@@ -29,7 +30,7 @@ def span(name: str) -> Iterator[None]:
         return
     process = CURRENT.get()
     pid, cause = _outer(tracer, process)
-    hop = tracer.new("span", pid, pid, cause, _Name(name))
+    hop = tracer.new("span", pid, pid, cause, Name(name))
     opened = OpenSpan(UNSAMPLED if hop is None else hop, process)
     token = SPAN.set(opened)
     try:
@@ -45,13 +46,23 @@ def span(name: str) -> Iterator[None]:
             hop.taken = tracer.clock.tick()
 
 
-class _Name(str):
-    """A text that is shown without quotes."""
+def note(text: str) -> None:
+    """Put a mark into the traces that run, where this code is: a deploy, a change of a setting.
 
-    __slots__ = ()
+    It is kept whatever ``of`` and ``sample`` of the trace say. In a process, or in an asyncio
+    program on the loop of its node; elsewhere, and when nothing is traced, it does nothing.
 
-    def __repr__(self) -> str:
-        return str(self)
+    Args:
+        text: what to write there.
+
+    Raises:
+        ScopeError: *text* is no text.
+    """
+    if not isinstance(text, str):
+        raise ScopeError(f"note: text must be a str, got {text!r}")
+    tracer = _tracer()
+    if tracer is not None:
+        tracer.mark(*_outer(tracer, CURRENT.get()), Name(text))
 
 
 def _tracer() -> Tracer | None:
@@ -92,4 +103,4 @@ def hushed() -> Iterator[None]:
         SPAN.reset(token)
 
 
-__all__ = ["hushed", "span"]
+__all__ = ["hushed", "note", "span"]

@@ -44,6 +44,12 @@ SPAN: ContextVar[OpenSpan | None] = ContextVar("foundation_span", default=None)
 TRACERS: weakref.WeakSet[Tracer] = weakref.WeakSet()
 
 
+class Name(str):
+    """A text that is kept as it is: the name of a span, or a note."""
+
+    __slots__ = ()
+
+
 class OpenSpan:
     """The span that code is in: causes what its process sends."""
 
@@ -173,6 +179,8 @@ class Tracer:
 
     def text(self, message: Any) -> str:
         """Return *message*, abbreviated."""
+        if type(message) is Name:
+            return message
         limit = self.spec.text
         return brief(message, limit) if limit else type(message).__qualname__
 
@@ -319,19 +327,25 @@ class Tracer:
         ok = is_clean(reason)
         if type(cause) is not Hop and ok:
             return
-        hop = self._end(process, cause, reason)
+        self.labels[process.pid] = label(process)
+        hop = self._always("end", process.pid, cause, reason)
+        self.record(hop)
         hop.ok, hop.taken = ok, hop.sent
         mailbox.cause = hop  # of what those are told who watched it
 
-    def _end(self, process: Process, cause: Cause, reason: Any) -> Hop:
+    def mark(self, pid: Pid, cause: Cause, text: Name) -> None:
+        """Record a note, wanted or not."""
+        hop = self._always("note", pid, cause, text)
+        hop.keep, hop.taken = True, hop.sent
+        self.record(hop)
+
+    def _always(self, kind: str, pid: Pid, cause: Cause, message: Any) -> Hop:
+        """Return an event that is a chain of its own where *cause* is left out."""
         number = self.kernel.new_ref()
         known = type(cause) is Hop
         chain, parent = (cause.chain, cause.id) if known else (number, None)  # type: ignore[union-attr]
-        text = self.text(reason)
-        hop = Hop(number, chain, parent, "end", process.pid, process.pid, text, self.clock.tick())
-        self.labels[process.pid] = label(process)
-        self.record(hop)
-        return hop
+        text = self.text(message)
+        return Hop(number, chain, parent, kind, pid, pid, text, self.clock.tick())
 
 
 class TimerFired(Incoming):
@@ -403,4 +417,4 @@ def _plain(value: Any) -> Any:
     return value.reason if isinstance(value, CallExit) else value
 
 
-__all__ = ["SPAN", "TABLE", "TRACERS", "Incoming", "OpenSpan", "Spec", "TimerFired", "Tracer"]
+__all__ = ["SPAN", "TABLE", "TRACERS", "Incoming", "Name", "OpenSpan", "Spec", "TimerFired", "Tracer"]

@@ -76,7 +76,7 @@ def report(node: str, view: tuple[str, ...] = NODES, **changes: Any) -> NodeRepo
 def asked(view: tuple[str, ...] = NODES, expected: int | None = None, **changes: Any) -> Asked:
     """Return what the node ``view[0]`` knows when all answer."""
     pings = dict.fromkeys(view, 100.0)
-    reached = Connectivity(view[0], view, (), pings)
+    reached = Connectivity(view[0], view, (), pings, dict.fromkeys(view, 0.0))
     return Asked(view, True, expected, reached, **changes)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from foundation import channels, optimizer, process_manager
+from foundation import channels, optimizer, process_manager, scope
 from foundation.channels.state import COMPRESS_ABOVE
 from foundation.cluster.live_settings import HOLD_BACK
 from foundation.cluster.registry import DistributedRegistry, register, unregister
@@ -264,6 +264,20 @@ def test_a_crash_loses_the_history_and_not_the_options_nor_what_was_kept() -> No
         cluster.until(cluster.formed)
         cluster.advance(70.0)
         assert hold_backs(cluster) == dict.fromkeys("abc", SHORT)  # home, too, which began anew
+
+
+def test_what_it_recommends_and_how_the_cluster_does_stands_in_the_traces_of_that_time() -> None:
+    with optimized(12, nodes=2) as cluster:
+        started(cluster)
+        trace = cluster.run("b", lambda: scope.start_trace(of="nobody"))
+        cluster.run("b", run_once)
+        cluster.nodes["b"].clock = 90.0
+        cluster.run("a", run_once)
+        report = cluster.run("a", trace.collect)
+    notes = [event.text for event in report.events if event.kind == "note"]
+    assert len(notes) == len(report.events) == 2
+    assert notes[0].startswith("optimizer recommends set_expected_size: None -> 2, because 2 nodes")
+    assert notes[1].startswith("optimizer recommends align_clocks: 'a +0.0 s, b +90.0 s'")
 
 
 def test_the_mode_can_be_off() -> None:

@@ -182,3 +182,12 @@ def test_a_rule_of_ones_own_is_registered_and_stays_a_function() -> None:
 def test_a_safe_rule_must_name_its_setting() -> None:
     with pytest.raises(TypeError, match="setting="):
         optimizer_rule(safe=True)
+
+
+def test_clocks_that_are_apart_are_said() -> None:
+    assert look("align_clocks", quiet(clock_skew_seconds=0.9)) is None
+    one = look("align_clocks", quiet(clock_skew_seconds=1.5))
+    assert one is not None
+    assert not one.safe
+    assert "1.5 s apart" in one.reason
+    assert one.current == "a +0.0 s, b +0.0 s, c +0.0 s"

@@ -373,3 +373,44 @@ def test_exit_signals_and_monitors_tell_who_ended() -> None:
     assert end.parent == one(report.events, kind="cast").id
 
 
+
+
+def test_a_note_is_there_whatever_the_trace_wants() -> None:
+    async def body() -> Any:
+        stock = await Stock.start()
+        trace = await scope.start_trace(sample=0.0, of="nobody", text=0)
+        scope.note("deployed version 7 " + 100 * "!")
+        await call(stock, 1)
+        report = await trace.collect()
+        scope.note("too late")
+        return report
+
+    with Simulation(6) as simulation:
+        report = simulation.run(body)
+    noted = one(report.events, kind="note")
+    assert noted.text == "deployed version 7 " + 100 * "!"
+    assert [moment.what for moment in report.timeline] == ["noted"]
+    assert "note deployed version 7" in report.diagram()
+    assert "Note over p0: note deployed version 7" in report.mermaid()
+
+
+def test_a_note_belongs_to_what_it_was_made_for() -> None:
+    async def body() -> Any:
+        stock = await Stock.start()
+        trace = await scope.start_trace()
+        with scope.span("order"):
+            scope.note("no stock")
+            await call(stock, 1)
+        return await trace.collect()
+
+    with Simulation(6) as simulation:
+        report = simulation.run(body)
+    span = one(report.events, kind="span")
+    noted = one(report.events, kind="note")
+    assert (noted.chain, noted.parent) == (span.chain, span.id)
+
+
+def test_a_note_without_a_trace_does_nothing_and_must_be_a_text() -> None:
+    scope.note("nobody traces")
+    with pytest.raises(scope.ScopeError, match="must be a str, got 7"):
+        scope.note(7)  # type: ignore[arg-type]
