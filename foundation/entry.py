@@ -21,14 +21,16 @@ from foundation.runtime.logs import log
 from foundation.runtime.node import Node
 from foundation.transport.config import is_loopback
 
-# The facades' parts of a node, in the order in which they start; see ``Facades``.
+# The facades' parts of a node, in the order in which they start; see ``Facades``. The process
+# manager may start processes of users at once, when the node joins a cluster that wants some there:
+# what these may use is there before it.
 PACKAGES: tuple[str, ...] = (
     "foundation.channels",
-    "foundation.process_manager",
     "foundation.service_mesh",
     "foundation.config",
     "foundation.scope",
     "foundation.health_monitor",
+    "foundation.process_manager",
     "foundation.optimizer",
     "foundation.observer",
 )
@@ -45,10 +47,20 @@ class Facades(Supervisor):
     max_restarts = 100
     max_seconds = 10.0
 
-    def init(self) -> list[ChildSpec]:
-        """Return the parts."""
-        packages = [importlib.import_module(name) for name in PACKAGES]
-        return [spec for package in packages for spec in package.specs()]
+    def init(self, optimizer: str = "recommend") -> list[ChildSpec]:
+        """Return the parts.
+
+        Args:
+            optimizer: the mode that it begins in; ``foundation.optimizer.configure`` changes it.
+        """
+        found: list[ChildSpec] = []
+        for name in PACKAGES:
+            package = importlib.import_module(name)
+            if name == "foundation.optimizer":
+                found += package.specs(package.Options(mode=optimizer))
+            else:
+                found += package.specs()
+        return found
 
 
 def start(
@@ -125,7 +137,8 @@ def _options(
     if options.get("name") is None and not is_loopback(config.bind):
         # In containers process ids are equal, and the names of nodes must not be.
         options = {**options, "name": f"{socket.gethostname()}-{os.getpid()}"}
-    parts = () if facades is False else (Facades.spec(id="facades", host="control"),)
+    spec = Facades.spec(resolved.value("optimizer"), id="facades", host="control")
+    parts = () if facades is False else (spec,)
     return {**options, "extensions": (config,), "parts": parts}
 
 

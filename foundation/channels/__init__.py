@@ -66,6 +66,7 @@ from foundation.channels.settings import (
 )
 from foundation.channels.values import BUILT_IN, Channel, Envelope
 from foundation.otp.child_spec import ChildSpec
+from foundation.otp.registry_match import ANY
 
 
 def specs() -> list[ChildSpec]:
@@ -77,6 +78,7 @@ def specs() -> list[ChildSpec]:
 
 
 __all__ = [
+    "ANY",
     "BUILT_IN",
     "TRACE",
     "Channel",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from foundation.cluster.api import node
 from foundation.cluster.supervisor import (
     await_children,
     eligible_nodes,
@@ -19,8 +21,10 @@ from foundation.process_manager.values import SUPERVISOR, Managed, is_part
 
 
 @dataclass(frozen=True)
-class ReplicaSet:
+class ReplicaSet(Mapping[str, Pid]):
     """The replicas of a name: one on each node that may run it. Use it inside processes.
+
+    A mapping from nodes to the replicas that run there now; ``failed`` says why others do not.
 
     Attributes:
         name: as it was started.
@@ -38,9 +42,23 @@ class ReplicaSet:
             if child.id == self.name and child.status == "running" and child.node and child.pid
         }
 
+    def __getitem__(self, node: str) -> Pid:
+        return self.pids()[node]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.pids())
+
+    def __len__(self) -> int:
+        return len(self.pids())
+
     @property
     def local(self) -> Pid | None:
-        """The replica of this node; of another when this one has none; None: there is none."""
+        """The replica of this node; None: it has none now."""
+        return self.pids().get(node())
+
+    @property
+    def nearest(self) -> Pid | None:
+        """The replica of this node, or another when it has none; None: there is none."""
         return whereis_child(SUPERVISOR, self.name)
 
     def missing(self) -> list[str]:
@@ -56,22 +74,32 @@ class ReplicaSet:
             if child.id == self.name and child.status == "quarantined" and child.node
         }
 
-    async def complete(self, timeout: float = 30.0) -> None:
+    async def complete(self, timeout: float = 30.0, *, at_least: int = 0) -> None:
         """Wait until each node that should run a replica does.
+
+        A node should once its process manager has started, a moment after it has joined.
+
+        Args:
+            timeout: seconds to wait.
+            at_least: so many nodes, too, however many there are now.
 
         Raises:
             TimeoutError: some do not; it names them, and why where that is known.
         """
         try:
-            await send_through(await_children, SUPERVISOR, self._whole, timeout=timeout)
+            await send_through(
+                await_children, SUPERVISOR, lambda: self._whole(at_least), timeout=timeout
+            )
         except TimeoutError:
-            raise TimeoutError(f"{self._lacks()} after {timeout} s") from None
+            raise TimeoutError(f"{self._lacks(at_least)} after {timeout} s") from None
 
-    def _whole(self) -> bool:
-        return not self.missing()
+    def _whole(self, at_least: int) -> bool:
+        return not self.missing() and (at_least <= 0 or len(self) >= at_least)
 
-    def _lacks(self) -> str:
+    def _lacks(self, at_least: int) -> str:
         failed = self.failed()
+        if not self.missing():
+            return f"{len(self)} replicas of {self.name!r} run, {at_least} are to"
         parts = [f"{n} ({failed[n]})" if n in failed else n for n in self.missing()]
         return f"replicas of {self.name!r} do not run on {', '.join(parts)}"
 

@@ -69,6 +69,14 @@ PROGRAMS = {
             "the others stayed: True",
         ]
     ),
+    "distributed_map": Expected(
+        [
+            "evaluators on a b c",
+            "b was killed; all squares are there: True",
+            "of most, a has heard from b and c: True",
+            "degraded: 2 of 3 expected nodes are healthy",
+        ]
+    ),
     "cluster_simulated": Expected(
         [
             "50 clusters broke for half a minute each; no number was given twice",

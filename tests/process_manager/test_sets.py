@@ -37,7 +37,11 @@ def test_each_node_has_a_replica_also_one_that_joins_and_none_moves_elsewhere() 
         cluster.until(lambda: sorted(pids(cluster, "a", found)) == ["a", "b", "c"])
         for node, pid in pids(cluster, "b", found).items():
             assert node_of(pid) == node
-        assert cluster.run("c", lambda: found.local) == pids(cluster, "c", found)["c"]
+        assert cluster.run("c", lambda: (found.local, found.nearest)) == 2 * (
+            pids(cluster, "c", found)["c"],
+        )
+        assert cluster.run("c", lambda: dict(found)) == pids(cluster, "c", found)
+        assert cluster.run("c", lambda: (sorted(found), "d" in found)) == (["a", "b", "c"], False)
         assert cluster.run("c", lambda: lookup("r")) == pids(cluster, "c", found)["c"]
         cluster.crash("b")
         cluster.until(lambda: sorted(pids(cluster, "a", found)) == ["a", "c"])
@@ -47,6 +51,18 @@ def test_each_node_has_a_replica_also_one_that_joins_and_none_moves_elsewhere() 
         assert pids(cluster, "a", found) == {}
         with pytest.raises(ChildNotFound):
             cluster.run("a", found.stop)
+
+
+def test_one_may_wait_for_nodes_that_have_yet_to_come() -> None:
+    with facades(4) as cluster:
+        cluster.start("a")
+        cluster.until(lambda: cluster.started("a"))
+        found = cluster.run("a", lambda: start_replicated(Worker, name="r"))
+        with pytest.raises(TimeoutError, match="^1 replicas of 'r' run, 2 are to after 1.0 s"):
+            cluster.run("a", lambda: found.complete(1.0, at_least=2))
+        cluster.start("b")
+        cluster.run("a", lambda: found.complete(at_least=2))
+        assert sorted(pids(cluster, "a", found)) == ["a", "b"]
 
 
 def test_who_starts_replicas_that_run_gets_them() -> None:

@@ -81,6 +81,11 @@ class ResolvedCluster:
     node_name: str | None = None
     asked: bool = True
 
+    def value(self, key: str) -> Any:
+        """Return the setting *key* as it stands; its default where nothing was looked at."""
+        found = [each.value for each in self.values if each.key == key]
+        return found[0] if found else SETTINGS[key].default
+
 
 def resolve(
     env: Mapping[str, str],

@@ -88,6 +88,10 @@ _ALL = (
     _common("drain_seconds", parsing.seconds, "for moving work when it stops", 5.0),
     _common("timing", parsing.timing, "of failure detection", LAN),
     _common("unix", parsing.boolean, "Unix sockets within a machine", True),
+    _common(
+        "optimizer", parsing.word("off", "recommend", "auto"),
+        "whether it looks, and whether it tunes by itself what is safe", "recommend",
+    ),
     Setting("seed", parsing.whole(-(2**63)), "of everything random"),
     _of("kubernetes", "service", parsing.text, "the headless service; default app_name"),
     _of("kubernetes", "namespace", parsing.text, "default: that of this pod"),

@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 
 import foundation
+from foundation import optimizer
 from foundation.cluster import ClusterConfig, await_cluster, nodes
 from foundation.cluster.config import ALONE
 from foundation.cluster.discovery import Loopback, StaticList
 from foundation.cluster.modes import SettingError
 from foundation.cluster.registry import DistributedRegistry
+from foundation.entry import Facades
 from foundation.errors import NodeError
 from foundation.transport import TransportConfig, open_system
 from tests.cluster.real.kit import eventually
@@ -43,6 +45,27 @@ def test_nothing_said_is_a_node_alone() -> None:
     assert started(cluster=False, facades=False) is None
     assert started(hosts=0) is None
     assert started(stock=True) is None
+
+
+def optimizer_of(**options: Any) -> Any:
+    """Return the mode in which the optimizer of a node would begin."""
+    parts = foundation.start(None, **options)._root
+    specs = Facades().init(*parts[0].start[1])
+    return next(spec.start[1][0].mode for spec in specs if spec.id == optimizer.SERVER)
+
+
+def test_the_mode_of_the_optimizer_may_be_set_where_the_cluster_is(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert optimizer_of() == optimizer_of(cluster=True) == "recommend"
+    (bare / "foundation.toml").write_text('[cluster]\noptimizer = "off"\n')
+    assert optimizer_of() == optimizer_of(cluster=True) == "off"
+    monkeypatch.setenv("FOUNDATION_OPTIMIZER", "auto")
+    assert optimizer_of() == "auto"
+    assert optimizer_of(cluster={"strategy": "loopback", "optimizer": "off"}) == "off"
+    monkeypatch.setenv("FOUNDATION_OPTIMIZER", "on")
+    with pytest.raises(SettingError, match="one of off, recommend, auto"):
+        foundation.start(None)
 
 
 def test_a_keyword_a_dict_and_strategies() -> None:
