@@ -138,6 +138,18 @@ def test_a_member_whose_health_monitor_does_not_answer_is_named() -> None:
         assert (there.connected, there.silent, there.complete) == (("a",), ("b",), False)
 
 
+def test_clocks_of_nodes_are_compared() -> None:
+    with monitored(26, nodes=3) as cluster:
+        cluster.form()
+        assert health(cluster).metrics.clock_skew_seconds == 0.0
+        cluster.nodes["b"].clock += 90.0
+        cluster.nodes["c"].clock += 30.0
+        found = health(cluster).metrics
+        ahead = [one.clock_ahead_seconds for one in found.nodes]
+        assert ahead == pytest.approx([0.0, 90.0, 30.0], abs=0.01)
+        assert found.clock_skew_seconds == pytest.approx(90.0, abs=0.02)
+
+
 def test_hogs_are_those_that_the_watchdogs_count() -> None:
     with monitored(24, nodes=1) as cluster:
         cluster.form()

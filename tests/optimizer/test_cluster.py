@@ -10,6 +10,7 @@ import pytest
 
 from foundation import channels, optimizer, process_manager, scope
 from foundation.channels.state import COMPRESS_ABOVE
+from foundation.cluster import ClusterConfig
 from foundation.cluster.live_settings import HOLD_BACK
 from foundation.cluster.registry import DistributedRegistry, register, unregister
 from foundation.entry import Facades
@@ -49,6 +50,10 @@ async def churn() -> None:
         await asyncio.sleep(0.5)
         await unregister("r", me())
         await asyncio.sleep(0.5)
+
+
+def node_of(pid: Any) -> str:
+    return str(pid.host).partition("/")[0]
 
 
 def started(cluster: ClusterSimulation, node: str = "a") -> Any:
@@ -179,6 +184,39 @@ def test_a_node_that_joins_later_gets_what_was_kept() -> None:
         assert hold_backs(cluster)["d"] == USUAL
         cluster.advance(310.0)
         assert hold_backs(cluster) == dict.fromkeys("abcd", SHORT)
+
+
+def running(cluster: ClusterSimulation) -> list[str]:
+    """Return the nodes that run an optimizer."""
+    return [
+        node.name
+        for node in cluster.live()
+        for process in cluster.processes(node.name)
+        if type(getattr(process, "server", None)) is optimizer.Optimizer
+    ]
+
+
+@pytest.mark.parametrize("size", [None, 3])
+def test_of_two_that_a_split_made_one_stays_and_all_nodes_get_what_it_keeps(
+    size: int | None,
+) -> None:
+    config = ClusterConfig(strategies=(), expected_size=size)
+    with optimized(13, nodes=3, config=config) as cluster:
+        home = node_of(started(cluster))
+        for node in "abc":
+            cluster.spawn(node, churn)
+        cluster.run("a", lambda: configure(mode="auto", interval=300.0))
+        cluster.isolate([home])
+        cluster.advance(20.0)
+        assert running(cluster).count(home) == (size is None)
+        assert len(running(cluster)) == (2 if size is None else 1)
+        cluster.network.heal()
+        cluster.until(cluster.formed, 60.0)
+        cluster.advance(20.0)
+        assert len(running(cluster)) == 1
+        cluster.advance(1200.0)
+        assert outcomes(cluster)[-1].startswith("kept")
+        assert hold_backs(cluster) == dict.fromkeys("abc", SHORT)
 
 
 def test_what_nobody_confirms_the_nodes_change_back_by_themselves() -> None:
