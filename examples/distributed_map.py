@@ -1,4 +1,4 @@
-"""Work shared by a cluster through the facades; a node gets kill -9 on the way, and nothing is lost.
+"""A cluster shares work through the facades; a node gets kill -9 meanwhile, and nothing is lost.
 
     python examples/distributed_map.py
 """
@@ -68,7 +68,8 @@ def main():
             with foundation.start(name="a", cluster=cluster(directory)) as node:
                 print("evaluators on", *node.run(prepare))
                 squares, heard = node.run(square, range(300), programs[0].kill)
-                print("b was killed; all squares are there:", squares == [n * n for n in range(300)])
+                expected = [number**2 for number in range(300)]
+                print("b was killed; all squares are there:", squares == expected)
                 print("of most, a has heard from b and c:", len(heard) > 250)
                 print(node.run(health))
         finally:

@@ -13,7 +13,7 @@ from foundation.scope.spans import note
 
 
 async def check() -> None:
-    """Check this node; the first member by name also tells the log, and traces, how the cluster does."""
+    """Check this node; the first member by name tells log and traces how the cluster does."""
     monitor = monitor_of(current().kernel)
     await monitor.check()
     cluster = monitor.cluster

@@ -98,7 +98,7 @@ def _cluster(page: _Page, metrics: ClusterMetrics) -> None:
     page.gauge("cluster_nodes_healthy", "Members that answer unsuspected.", metrics.healthy_nodes)
     page.gauge("cluster_partitions", "Parts that do not see each other.", metrics.partitions)
     page.gauge("cluster_settled", "1 when all members agree.", int(metrics.settled))
-    page.gauge("clock_skew_seconds", "Between two wall clocks, at most.", metrics.clock_skew_seconds)
+    page.gauge("clock_skew_seconds", "Between wall clocks, at most.", metrics.clock_skew_seconds)
     page.gauge("cluster_joins_per_minute", "Nodes that joined.", metrics.joins_per_minute)
     page.gauge("cluster_leaves_per_minute", "Nodes that went.", metrics.leaves_per_minute)
     page.gauge("services_total", "Instances of services.", metrics.services_total)

@@ -12,6 +12,7 @@ Label = Callable[[Pid], str]
 
 COLUMN_MIN = 16  # characters between two lifelines; where there is no room for that, a list
 COLUMN_MAX = 44
+OF_ONE = ("span", "note", "end")  # kinds of events that concern one process
 _ARROWS = {"call": "->>", "reply": "-->>", "signal": "--)", "spawn": "-->>"}
 
 
@@ -64,7 +65,7 @@ def mermaid(events: Sequence[Event], label: Label, left: int = 0) -> str:
 def _mermaid_line(event: Event, ids: dict[Pid, str]) -> str:
     sender, receiver = ids[event.sender], ids[event.receiver]
     text = _escaped(describe(event))
-    if event.kind in ("span", "note", "end"):
+    if event.kind in OF_ONE:
         return f"Note over {sender}: {text}"
     arrow = _ARROWS.get(event.kind, "-)")
     if not event.ok or event.taken is None:
@@ -84,7 +85,7 @@ def _escaped(text: str) -> str:
 def describe(event: Event) -> str:
     """Return kind and text of *event* in one line."""
     text = " ".join(event.text.split())
-    lost = ", not taken" if event.taken is None and event.kind not in ("span", "note", "end") else ""
+    lost = ", not taken" if event.taken is None and event.kind not in OF_ONE else ""
     bad = "" if event.ok else "failed: " if event.kind != "end" else "crashed: "
     return f"{event.kind} {bad}{text}{lost}".rstrip()
 

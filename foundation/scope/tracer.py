@@ -417,4 +417,6 @@ def _plain(value: Any) -> Any:
     return value.reason if isinstance(value, CallExit) else value
 
 
-__all__ = ["SPAN", "TABLE", "TRACERS", "Incoming", "Name", "OpenSpan", "Spec", "TimerFired", "Tracer"]
+__all__ = [
+    *("SPAN", "TABLE", "TRACERS", "Incoming", "Name", "OpenSpan", "Spec", "TimerFired", "Tracer"),
+]

@@ -58,7 +58,7 @@ def test_one_may_wait_for_nodes_that_have_yet_to_come() -> None:
         cluster.start("a")
         cluster.until(lambda: cluster.started("a"))
         found = cluster.run("a", lambda: start_replicated(Worker, name="r"))
-        with pytest.raises(TimeoutError, match="^1 replicas of 'r' run, 2 are to after 1.0 s"):
+        with pytest.raises(TimeoutError, match=r"^1 replicas of 'r' run, 2 are to after 1.0 s"):
             cluster.run("a", lambda: found.complete(1.0, at_least=2))
         cluster.start("b")
         cluster.run("a", lambda: found.complete(at_least=2))
