@@ -4,14 +4,17 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
+JOBS   := 2
 
 .PHONY: demo test bench soak lint docs guarantees clean
 
 demo: $(STAMP)
 	$(PY) -m foundation demo
 
+# Tests that start processes run one at a time, so that they have the machine to themselves.
 test: $(STAMP)
-	$(PY) -m pytest -m "not soak" -q
+	$(PY) -m pytest -m "not soak and not real" -q -n $(JOBS)
+	$(PY) -m pytest -m "not soak and real" -q
 
 # Long runs: the whole of Thespian's own suite on our transport, chaos with full numbers, many
 # seeds, and the OTP tests on Thespian's stock transport.

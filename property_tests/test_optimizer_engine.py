@@ -15,7 +15,8 @@ from foundation.optimizer import Engine, Options, Recommendation, Rule
 
 LOW, HIGH = 0.0, 8.0
 NAMES = ("one", "two")
-QUIET = combine(Asked(("a",), True, None, Connectivity("a", ("a",), (), {"a": 1.0})), {})
+ALONE = Connectivity("a", ("a",), (), {"a": 1.0}, {"a": 0.0})
+QUIET = combine(Asked(("a",), True, None, ALONE), {})
 
 
 def numbers(latency: float | None, complete: bool) -> ClusterMetrics:

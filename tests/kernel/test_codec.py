@@ -33,6 +33,7 @@ from foundation.kernel.values import (
     Shutdown,
     Timeout,
 )
+from tests.ids import plain
 
 PID = Pid("node/a", 1, 7)
 REF = Ref("node/a", 1, 9)
@@ -126,7 +127,7 @@ def assert_travels(value: object, *, allow_pickle: bool = True) -> None:
         TIMEOUT,
         msgpack.Timestamp(1, 2),
     ],
-    ids=lambda value: repr(value)[:40],
+    ids=plain,
 )
 def test_data_and_the_library_s_messages_travel_without_pickle(value: object) -> None:
     assert_travels(value, allow_pickle=False)
@@ -153,7 +154,7 @@ def test_data_and_the_library_s_messages_travel_without_pickle(value: object) ->
         "\ud800",
         ["\ud800", (1,)],
     ],
-    ids=lambda value: ascii(value)[:40],
+    ids=plain,
 )
 def test_anything_else_travels_as_pickle_and_keeps_its_type(value: object) -> None:
     assert_travels(value)

@@ -22,6 +22,7 @@ from foundation.errors import Unsendable
 from foundation.kernel import isolation
 from foundation.kernel.isolation import ATOMS, isolate, register_immutable
 from foundation.kernel.values import TIMEOUT, Alias, Crash, Down, Pid, Ref, Shutdown
+from tests.ids import plain
 
 T = TypeVar("T")
 
@@ -115,7 +116,7 @@ class Point(NamedTuple):
         Down(Ref("a", 1, 2), PID, "normal"),
         TIMEOUT,
     ],
-    ids=lambda value: str(value)[:40],
+    ids=plain,
 )
 def test_immutable_values_are_not_copied(value: object) -> None:
     assert isolate(value) is value
@@ -173,7 +174,7 @@ MUTABLE = (list, dict, set, bytearray, deque, Account)
         defaultdict(list, a=[1]),
         Shutdown([1]),
     ],
-    ids=lambda value: str(value)[:40],
+    ids=plain,
 )
 def test_mutable_parts_are_copied_and_types_kept(value: object) -> None:
     copy = isolate(value)

@@ -205,7 +205,7 @@ def test_of_two_that_a_split_made_one_stays_and_all_nodes_get_what_it_keeps(
         home = node_of(started(cluster))
         for node in "abc":
             cluster.spawn(node, churn)
-        cluster.run("a", lambda: configure(mode="auto", interval=300.0))
+        cluster.run("a", lambda: configure(mode="auto", interval=100.0))
         cluster.isolate([home])
         cluster.advance(20.0)
         assert running(cluster).count(home) == (size is None)
@@ -214,7 +214,7 @@ def test_of_two_that_a_split_made_one_stays_and_all_nodes_get_what_it_keeps(
         cluster.until(cluster.formed, 60.0)
         cluster.advance(20.0)
         assert len(running(cluster)) == 1
-        cluster.advance(1200.0)
+        cluster.advance(500.0)
         assert outcomes(cluster)[-1].startswith("kept")
         assert hold_backs(cluster) == dict.fromkeys("abc", SHORT)
 

@@ -20,6 +20,7 @@ from foundation.otp.dynamic_supervisor import DynamicSupervisor
 from foundation.otp.results import Ignored
 from foundation.otp.supervision import ChildCounts, ChildInfo, DynamicFlags
 from foundation.otp.supervisor import Supervisor
+from tests.ids import plain
 from tests.otp.supkit import (
     TEMPORARY,
     TRANSIENT,
@@ -182,7 +183,7 @@ def test_ds_04_extra_arguments(run):
         (by(start_odd, "odd"), "odd"),
         (by(start_odd, None), "None"),
     ],
-    ids=repr,
+    ids=plain,
 )
 def test_ds_05_a_start_that_fails(run, child, reason):
     async def body():

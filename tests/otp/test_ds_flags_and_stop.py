@@ -19,6 +19,7 @@ from foundation.otp.registry import Registry, via
 from foundation.otp.results import Ignore, Ignored
 from foundation.otp.supervision import BadSpec, DynamicFlags
 from foundation.otp.supervisor import Supervisor
+from tests.ids import plain
 from tests.otp.supkit import (
     TEMPORARY,
     Actor,
@@ -154,7 +155,7 @@ async def _fails_to_terminate(sup, pid, log):
         {"auto_shutdown": "any_significant"},
         {"colour": "red"},
     ],
-    ids=repr,
+    ids=plain,
 )
 def test_ds_16_bad_flags(run, flags):
     (flag,) = flags

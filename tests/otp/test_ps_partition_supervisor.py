@@ -16,6 +16,7 @@ from foundation.otp.partition_table import partition_index, partitions_of
 from foundation.otp.supervision import ChildCounts
 from foundation.otp.supervisor import Supervisor
 from foundation.testing import Simulation
+from tests.ids import plain
 from tests.otp.supkit import (
     Probe,
     Script,
@@ -170,7 +171,7 @@ def garbage(args, index):
         ({"auto_shutdown": "never"}, "auto_shutdown"),
         ({"child": None}, "child"),
     ],
-    ids=repr,
+    ids=plain,
 )
 def test_ps_05_wrong_arguments(run, options, word):
     given = {"child": Probe, "name": "parts", **options}

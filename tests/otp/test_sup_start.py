@@ -15,6 +15,7 @@ from foundation.otp.child_spec import ChildSpec, child_spec
 from foundation.otp.results import Ignore, Ignored
 from foundation.otp.supervision import BadSpec, ChildInfo, FailedToStartChild, SupFlags
 from foundation.otp.supervisor import Supervisor
+from tests.ids import plain
 from tests.otp.supkit import (
     TEMPORARY,
     Failing,
@@ -96,7 +97,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("fields", WRONG, ids=repr)
+@pytest.mark.parametrize("fields", WRONG, ids=plain)
 def test_sup_02_a_wrong_spec_is_refused_with_the_cause(fields):
     with pytest.raises(InvalidChildSpec) as caught:
         ChildSpec(**{"id": "x", "start": (Probe, (), {}), **fields})
@@ -180,7 +181,7 @@ def test_sup_07_default_limits():
         {"max_seconds": "5"},
         {"auto_shutdown": "always"},
     ],
-    ids=repr,
+    ids=plain,
 )
 def test_sup_07_wrong_flags(run, flags):
     (flag,) = flags
@@ -257,7 +258,7 @@ def test_sup_09_children_start_in_order(run):
         (by(start_odd, "odd"), "odd"),
         (by(start_odd, None), "None"),
     ],
-    ids=repr,
+    ids=plain,
 )
 def test_sup_11_a_start_that_fails_is_an_error_not_a_crash(run, child, reason):
     async def body():
