@@ -154,6 +154,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "control_p99_under_bulk_ms": Benchmark(
         cluster.on_cluster(facades.control_p99_under_bulk, 2), unit="ms", limit=50
     ),
+    "config_set": Benchmark(cluster.on_cluster(facades.config_set, expected_size=3)),
     "facade_overhead_percent": Benchmark(
         cluster.on_cluster(facade_overhead.facade_overhead, 1), unit="%", limit=5
     ),

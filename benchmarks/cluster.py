@@ -119,10 +119,12 @@ async def _form(count: int) -> float:
 
 def cluster_register(under_way: int) -> OnNodes:
     """Return the measurement of one process that claims unique names, so many at a time."""
-    return _one_caller(under_way, lambda number: register(NAMES, number))
+    return one_caller(under_way, lambda number: register(NAMES, number))
 
 
-def _one_caller(under_way: int, act: Callable[[int], Awaitable[Any]]) -> OnNodes:
+def one_caller(under_way: int, act: Callable[[int], Awaitable[Any]]) -> OnNodes:
+    """Return the measurement of *act*, called with 1, 2, … by one process, so many at a time."""
+
     async def body(nodes: list[AsyncNode], effort: Effort) -> float:
         numbers = itertools.count(1)
 
@@ -176,7 +178,7 @@ async def cluster_lookup(nodes: list[AsyncNode], effort: Effort) -> float:
 
 def cluster_start_child(under_way: int) -> OnNodes:
     """Return the measurement of one process that has children started, so many at a time."""
-    return _one_caller(under_way, lambda n: start_child(JOBS, Counter.spec(), id=n, timeout=30))
+    return one_caller(under_way, lambda n: start_child(JOBS, Counter.spec(), id=n, timeout=30))
 
 
 async def _start_children(count: int) -> None:

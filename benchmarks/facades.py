@@ -1,4 +1,4 @@
-"""The facades: what is urgent while bulk is under way."""
+"""The facades: writes of settings, and what is urgent while bulk is under way."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import asyncio
 import time
 from typing import Any
 
+from benchmarks.cluster import one_caller
 from benchmarks.harness import Effort
-from foundation import channels
+from foundation import channels, config
 from foundation.cluster.pubsub import lanes, nodes_interested
 from foundation.otp import GenServer, call
 from foundation.runtime.node import AsyncNode
 
+SETTING = "bench.number"
 BLOCK = 1_000_000  # bytes of one bulk message
 PERIOD = 0.002  # seconds between control messages
 SECONDS = 4.0
@@ -85,6 +87,15 @@ async def _stream_and_pulse(ear: Any, seconds: float) -> tuple[list[float], int]
     if dropped or blocks < LEAST_BLOCKS * seconds:
         raise RuntimeError(f"{blocks} blocks in {seconds} s, {dropped} dropped: no stream")
     return late, blocks
+
+
+async def config_set(nodes: list[AsyncNode], effort: Effort) -> float:
+    """Cluster-wide writes of one process, one after the other, that a majority acknowledges."""
+    for node in nodes:
+        await node.run(config.declare, SETTING, int, 0)
+    return await one_caller(1, lambda number: config.set_cluster_wide(SETTING, number))(
+        nodes, effort
+    )
 
 
 async def control_p99_under_bulk(nodes: list[AsyncNode], effort: Effort) -> float:

@@ -40,6 +40,7 @@ WHAT = {
     "pubsub_local": "deliveries to 100 subscribers in one host",
     "pubsub_cluster": "broadcasts to 100 subscribers on each of three nodes",
     "control_p99_under_bulk_ms": "99th percentile of a control message while data streams",
+    "config_set": "cluster-wide settings written, three nodes, one after the other",
     "facade_overhead_percent": "what a facade adds to its direct path, at most",
     "transport_roundtrip": "round trips of plain Thespian actors on our transport",
     "transport_burst": "one-way messages of plain Thespian actors on our transport",
