@@ -68,22 +68,26 @@ def watch(node, programs):
     print("the others stayed:", all(after[job] == before[job] for job in stayed))
 
 
+def start(name, directory):
+    """Start a node as a program, which ends with this one, whatever becomes of it."""
+    command = [sys.executable, __file__, name, directory]
+    return subprocess.Popen(command, stdin=subprocess.PIPE)
+
+
 def main():
     with tempfile.TemporaryDirectory() as directory:
-        programs = {
-            name: subprocess.Popen([sys.executable, __file__, name, directory])
-            for name in ("b", "c")
-        }
+        programs = {name: start(name, directory) for name in ("b", "c")}
         try:
             with foundation.start(APP, name="a", cluster=config(directory)) as node:
                 watch(node, programs)
         finally:
             for program in programs.values():
-                program.terminate()
-                program.wait()
+                program.communicate()  # closes its standard input
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:  # this is node b or c
-        sys.exit(foundation.run(APP, name=sys.argv[1], cluster=config(sys.argv[2])))
-    main()
+        with foundation.start(APP, name=sys.argv[1], cluster=config(sys.argv[2])):
+            sys.stdin.read()
+    else:
+        main()

@@ -59,11 +59,15 @@ async def health():
     return f"{report.status}: {', '.join(report.reasons)}"
 
 
+def start(name, directory):
+    """Start a node as a program, which ends with this one, whatever becomes of it."""
+    command = [sys.executable, __file__, name, directory]
+    return subprocess.Popen(command, stdin=subprocess.PIPE)
+
+
 def main():
     with tempfile.TemporaryDirectory() as directory:
-        programs = [
-            subprocess.Popen([sys.executable, __file__, name, directory]) for name in ("b", "c")
-        ]
+        programs = [start(name, directory) for name in ("b", "c")]
         try:
             with foundation.start(name="a", cluster=cluster(directory)) as node:
                 print("evaluators on", *node.run(prepare))
@@ -74,8 +78,7 @@ def main():
                 print(node.run(health))
         finally:
             for program in programs:
-                program.terminate()
-                program.wait()
+                program.communicate()  # closes its standard input
 
 
 def cluster(directory):
@@ -84,5 +87,7 @@ def cluster(directory):
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:  # this is node b or c
-        sys.exit(foundation.run(None, name=sys.argv[1], cluster=cluster(sys.argv[2])))
-    main()
+        with foundation.start(name=sys.argv[1], cluster=cluster(sys.argv[2])):
+            sys.stdin.read()
+    else:
+        main()

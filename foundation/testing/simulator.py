@@ -23,12 +23,9 @@ Example::
 
 from __future__ import annotations
 
-import contextlib
 import random
-import signal
-import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, cast
 
 from foundation.kernel.kernel import Kernel
@@ -207,9 +204,8 @@ class Simulation:
         running = Body(body, args, lambda: set_done(done))
         self._bodies.append(running)
         try:
-            with interruptible(self.interrupt):
-                running.start(self.host(host).kernel)
-                self.loop.run_until_complete(done)
+            running.start(self.host(host).kernel)
+            self.loop.run_until_complete(done)
             self._raise_errors()
             return running.result()
         except BaseException as error:
@@ -408,10 +404,6 @@ class Simulation:
 
     # Failures
 
-    def interrupt(self) -> None:
-        """Have ``run`` raise ``KeyboardInterrupt``."""
-        self.loop.call_soon(_raise_interrupt)
-
     def _stalled(self) -> None:
         lines = parked(host.kernel for host in self.live_hosts())
         raise Deadlock(
@@ -426,32 +418,6 @@ class Simulation:
     def _raise_errors(self) -> None:
         if self.errors:
             raise self.errors.pop(0)
-
-
-def _raise_interrupt() -> None:
-    raise KeyboardInterrupt
-
-
-@contextlib.contextmanager
-def interruptible(interrupt: Callable[[], None]) -> Iterator[None]:
-    """Have the first Ctrl-C call *interrupt* instead of striking whatever callback runs.
-
-    There it would be that process's crash. A second one strikes as usual.
-    """
-
-    def on_signal(number: int, frame: Any) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        interrupt()
-
-    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if not usual or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    signal.signal(signal.SIGINT, on_signal)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def simulate(body: Callable[..., Any], *args: Any, seed: int = 0, **options: Any) -> Any:

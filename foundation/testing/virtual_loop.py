@@ -14,9 +14,12 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import math
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 
@@ -42,6 +45,33 @@ class _Selector:
         else:
             self._loop.stand_still()
         return []
+
+
+def _raise_interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _interruptible(loop: VirtualLoop) -> Iterator[None]:
+    """Have the first Ctrl-C end *loop* between two callbacks.
+
+    In the midst of one it would be the crash of the process that runs. A second one strikes as
+    usual.
+    """
+
+    def on_signal(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        loop.call_soon(_raise_interrupt)
+
+    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not usual or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -70,6 +100,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def time(self) -> float:
         """Return virtual seconds."""
         return self._now
+
+    def run_until_complete(self, future: Any) -> Any:
+        """As of any loop, but Ctrl-C ends it rather than whatever callback runs just then."""
+        with _interruptible(self):
+            return super().run_until_complete(future)
 
     # What BaseEventLoop asks of its subclasses
 

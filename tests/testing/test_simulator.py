@@ -21,6 +21,7 @@ from foundation.kernel.ops import (
     receive,
     register,
     send,
+    send_after,
     spawn,
     spawn_link,
     spawn_monitor,
@@ -416,6 +417,21 @@ def test_ctrl_c_ends_the_test_and_is_no_crash_of_a_server():
     with pytest.raises(KeyboardInterrupt):
         simulate(body)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_ends_a_simulation_that_advances_too():
+    async def body():
+        send_after(1.0, spawn(_interrupted_when_told), "now")
+
+    with Simulation(0) as simulation:
+        simulation.run(body)
+        with pytest.raises(KeyboardInterrupt):
+            simulation.advance(5.0)
+
+
+async def _interrupted_when_told():
+    await receive()
+    signal.raise_signal(signal.SIGINT)
 
 
 def test_a_keyboard_interrupt_that_a_server_raises_is_its_crash():
