@@ -150,7 +150,7 @@ class StartError(FoundationError):
         self.what = what
 
     def __str__(self) -> str:
-        return f"{self.what} could not start: {_short(self.reason)}"
+        return f"{self.what} could not start: {_cause(self.reason)}"
 
 
 class AlreadyStarted(StartError):
@@ -453,6 +453,15 @@ class ScopeError(FoundationError):
 
 class ReplayError(ScopeError, ValueError):
     """A file is no recording of a server, or cannot be replayed here."""
+
+
+def _cause(reason: Any) -> str:
+    """Name the supervisors and the child on the way to what kept a tree from starting."""
+    path = []
+    while (failed := getattr(reason, "detail", None)) is not None and hasattr(failed, "reason"):
+        path.append(f"child {failed.id!r}")
+        reason = failed.reason
+    return ": ".join([*path, _short(reason)])
 
 
 def _short(value: Any, limit: int = 300) -> str:
