@@ -33,6 +33,7 @@ class Asked:
     at: float
     ended: float = float("inf")
     outcome: Outcome | None = None
+    then: Callable[[], object] | None = None  # called when it has ended
 
 
 class Oracle:
@@ -254,7 +255,10 @@ class World:
             else:
                 assert isinstance(effect, Outcome)
                 strict = self.expected is not None
-                self.oracle.ended(self.clients.pop(effect.token), effect, self.now, strict)
+                asked = self.clients.pop(effect.token)
+                self.oracle.ended(asked, effect, self.now, strict)
+                if asked.then is not None:
+                    self.later(0.0, asked.then)
         wake = node.machine.next_wake
         if wake < node.awake:
             node.awake = wake
@@ -310,6 +314,23 @@ class World:
         self.until(lambda: asked.outcome is not None)
         assert asked.outcome is not None
         return asked.outcome
+
+    def keep_writing(self, name: str, path: Path, times: int, timeout: float) -> list[Asked]:
+        """Have *name* write *times* times, each when the one before has ended; return them all."""
+        found: list[Asked] = []
+
+        def again() -> None:
+            if len(found) < times and name in self.nodes:
+                value = f"{name} {self._serial}".encode()
+                asked = self.ask(name, "write", path, value, timeout)
+                found.append(asked)
+                if asked.outcome is None:
+                    asked.then = again
+                else:
+                    self.later(0.0, again)
+
+        again()
+        return found
 
     # What is seen
 

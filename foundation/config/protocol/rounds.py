@@ -13,7 +13,8 @@ Invariants:
     P3  Records of one path that are decided are a chain: each was made on top of the one
         before, so their numbers rise, and one number has one value.
     P4  A write is in that chain at most once, however often its proposer tries again: it looks
-        for its own op in what a majority holds.
+        for its own op in what a majority holds, which lists the last write of each member. As
+        a node has one write of a path under way at a time, that answers for certain.
     P5  ``"refused"`` is said of a write only when nobody was ever asked to accept it.
 """
 
@@ -28,7 +29,11 @@ from foundation.config.protocol.acceptor import Acceptor
 from foundation.config.protocol.peers import Peers
 from foundation.config.protocol.values import (
     ABSENT,
+    FORGOTTEN,
+    LATE,
     NO_BALLOT,
+    OVERTAKEN,
+    QUEUED,
     SUCCESSOR,
     Ballot,
     Life,
@@ -69,8 +74,9 @@ class Op:
         ballot: of the present attempt.
         answers: by life, to the present phase.
         record: of the present attempt.
-        first: number of the first record that anybody was asked to accept; 0: none was.
+        first: the lowest number of a record that anybody was asked to accept; 0: none was.
         attempts: so far.
+        overtaken: whether a rival ended the last attempt.
         at: when to go on by itself.
     """
 
@@ -87,6 +93,7 @@ class Op:
     record: Record = ABSENT
     first: int = 0
     attempts: int = 0
+    overtaken: bool = False
     at: float = FOR_EVER
 
 
@@ -180,6 +187,7 @@ class Rounds:
 
     def _prepare(self, op: Op, now: float) -> None:
         op.attempts += 1
+        op.overtaken = False
         op.answers = {}
         promised = self._acceptor.look(op.path).promised[0]
         number = max(promised, self._highest.get(op.path, 0)) + 1
@@ -230,6 +238,7 @@ class Rounds:
             return
         highest = self._highest
         highest[op.path] = max(highest.get(op.path, 0), promised[0])
+        op.overtaken = True
         pause = min(LAST_PAUSE, FIRST_PAUSE * 2 ** min(op.attempts, 16))
         op.phase, op.at = WAIT, now + self._rng.uniform(0.0, pause)
 
@@ -252,13 +261,13 @@ class Rounds:
         base = max(op.answers.values(), key=lambda a: (a[0], a[1].order))[1]
         record = self._next(op, base)
         if record is None:
-            self._end(op, now, "unknown")
+            self._end(op, now, "unknown", why=FORGOTTEN)
         elif not record.number:
             self._finish(op, now, record)
         else:
             op.record = record
-            if op.kind == WRITE and not op.first:
-                op.first = record.number
+            if op.kind == WRITE:
+                op.first = min(op.first or record.number, record.number)
             op.phase, op.answers = ACCEPT, {}
             self._ask(op, now)
 
@@ -269,13 +278,14 @@ class Rounds:
         if op.kind == CARRY:
             carried: Record = op.value
             return carried if carried.order > base.order else base
+        node, members = self._peers.node, self._acceptor.configuration.members
         if op.kind == MOVE:
-            return base if base.number else base.after(op.id, self._peers.node, op.value())
+            return base if base.number else base.after(op.id, node, op.value(), members)
         if op.first and base.number_of(op.id) is not None:
             return base  # P4
-        if op.first and not base.remembers(op.first):
+        if op.first and not base.remembers(op.id, op.first):
             return None
-        return base.after(op.id, self._peers.node, op.value)
+        return base.after(op.id, node, op.value, members)
 
     def _accepted(self, op: Op, now: float) -> None:
         self._decided(op, op.record)
@@ -292,9 +302,21 @@ class Rounds:
     # Ends
 
     def _give_up(self, op: Op, now: float) -> None:
-        self._end(op, now, "unknown" if op.first else "refused")
+        if op.first:
+            self._end(op, now, "unknown", why=LATE)
+        elif op.number not in self._open:
+            self._end(op, now, "refused", why=QUEUED)
+        else:
+            self._end(op, now, "refused", why=OVERTAKEN if op.overtaken else LATE)
 
-    def _end(self, op: Op, now: float, kind: str = "dropped", record: Record | None = None) -> None:
+    def _end(
+        self,
+        op: Op,
+        now: float,
+        kind: str = "dropped",
+        record: Record | None = None,
+        why: str = "",
+    ) -> None:
         queue = self._queues[op.path]
         queue.remove(op)
         was_open = self._open.pop(op.number, None) is not None
@@ -311,4 +333,4 @@ class Rounds:
         if op.token is not None:
             about = self._acceptor.configuration
             needed = self._peers.needed(about, op.path == SUCCESSOR)
-            self._outcome(Outcome(op.token, kind, record, len(op.answers), needed))
+            self._outcome(Outcome(op.token, kind, record, why, len(op.answers), needed))

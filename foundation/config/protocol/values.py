@@ -6,8 +6,9 @@ They travel as plain tuples, so that nobody unpickles anything; ``Record(*raw)``
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,51 +20,68 @@ Ballot = tuple[int, tuple[Any, ...]]  # (number, life of the proposer); of one c
 
 NO_BALLOT: Ballot = (0, ())  # below all others: the state in which a configuration begins
 SUCCESSOR: Path = ()  # the register that holds the next configuration; written once
-REMEMBERED = 32  # earlier writes of a path that a record lists
-OP_BYTES = 16  # of the name of a write
+STRANGERS = 32  # writers that are no members (any more) whose last writes a record lists
+WRITER_BYTES = 16  # of the name of a writer, a life
+NUMBER_BYTES = 8
+OP_BYTES = WRITER_BYTES + NUMBER_BYTES  # of the name of a write
+_ITEM = OP_BYTES + NUMBER_BYTES  # of one write in ``Record.last``
 
 
 class Record(NamedTuple):
-    """What a register holds: one write, and those before it.
+    """What a register holds: one write, and the last one of each other writer before it.
 
     Attributes:
         number: how many writes the path has had with this one; 0: none.
-        op: which write it was; unique for ever.
+        op: which write it was; unique for ever. It begins with the name of its writer.
         node: that was asked for it.
         value: the value's bytes; None: the path was reset. A configuration in ``SUCCESSOR``.
-        past: the ops of up to ``REMEMBERED`` writes before it, oldest first, put together. By
+        last: ``(op, number)`` of the last write of each other writer, put together, by number. By
             these a proposer knows whether a write of its own, of which it heard no more, took
-            effect.
+            effect, however many came after it: it has one under way at a time for each path.
+        forgotten: the highest number that was dropped from *last*; 0: none was. Members
+            of the configuration are never dropped.
     """
 
     number: int
     op: bytes
     node: str
     value: Any
-    past: bytes = b""
+    last: bytes = b""
+    forgotten: int = 0
 
     @property
     def order(self) -> tuple[int, bytes]:
         """By this, of two records of a path, the later one is known; see invariant P3."""
         return self.number, self.op
 
-    def after(self, op: bytes, node: str, value: Any) -> Record:
-        """Return the record of the write *op* on top of this one."""
-        past = (self.past + self.op)[-REMEMBERED * OP_BYTES :]
-        return Record(self.number + 1, op, node, value, past)
+    def after(self, op: bytes, node: str, value: Any, members: Iterable[Life]) -> Record:
+        """Return the record of the write *op* on top of this one, made among *members*."""
+        writer = op[:WRITER_BYTES]
+        writes = [each for each in self.history() if each[1][:WRITER_BYTES] != writer]
+        dropped = dict.fromkeys(_strangers(writes, members)[STRANGERS:])
+        forgotten = max([self.forgotten, *(number for number, _ in dropped)])
+        kept = [each for each in reversed(writes) if each not in dropped]
+        last = b"".join([op + number.to_bytes(NUMBER_BYTES, "big") for number, op in kept])
+        return Record(self.number + 1, op, node, value, last, forgotten)
 
     def history(self) -> list[tuple[int, bytes]]:
-        """Return ``(number, op)`` of the remembered writes and of this one, latest first."""
-        ops = [self.past[at : at + OP_BYTES] for at in range(0, len(self.past), OP_BYTES)]
-        return [(self.number - ago, op) for ago, op in enumerate([self.op, *reversed(ops)])]
+        """Return ``(number, op)`` of this write, and of those in ``last``, latest first."""
+        return [*reversed([*self._listed(), (self.number, self.op)])] if self.number else []
+
+    def _listed(self) -> Iterator[tuple[int, bytes]]:
+        for at in range(0, len(self.last), _ITEM):
+            item = self.last[at : at + _ITEM]
+            yield int.from_bytes(item[OP_BYTES:], "big"), item[:OP_BYTES]
 
     def number_of(self, op: bytes) -> int | None:
-        """Return the number of the write *op*, if this is it or comes after it."""
+        """Return the number of the write *op*; None: it is not the last one of its writer."""
         return next((number for number, other in self.history() if other == op), None)
 
-    def remembers(self, number: int) -> bool:
-        """Whether a write of that *number*, or a later one, would be seen in this record."""
-        return number >= self.number - len(self.past) // OP_BYTES
+    def remembers(self, op: bytes, number: int) -> bool:
+        """Whether the write *op*, if it had been made with *number* or a later one, would show."""
+        writer = op[:WRITER_BYTES]
+        listed = any(other[:WRITER_BYTES] == writer for _, other in self.history())
+        return listed or number > self.forgotten
 
 
 ABSENT = Record(0, b"", "", None)
@@ -71,8 +89,21 @@ ABSENT = Record(0, b"", "", None)
 
 def op_id(life: Life, number: int) -> bytes:
     """Return what names the write *number* of the server *life*, and no other."""
-    text = f"{life.host} {life.incarnation} {life.serial} {number}"
-    return hashlib.blake2b(text.encode(), digest_size=OP_BYTES).digest()
+    return _writer(life) + number.to_bytes(NUMBER_BYTES, "big")
+
+
+@functools.lru_cache(maxsize=10_000)
+def _writer(life: Life) -> bytes:
+    text = f"{life.host} {life.incarnation} {life.serial}"
+    return hashlib.blake2b(text.encode(), digest_size=WRITER_BYTES).digest()
+
+
+def _strangers(
+    writes: list[tuple[int, bytes]], members: Iterable[Life]
+) -> list[tuple[int, bytes]]:
+    """Return those of *writes* whose writers are not among *members*."""
+    known = dict.fromkeys(map(_writer, members))
+    return [each for each in writes if each[1][:WRITER_BYTES] not in known]
 
 
 class Configuration(NamedTuple):
@@ -172,6 +203,8 @@ def plain(value: Any) -> Any:
 
 # What a machine asks of its driver
 
+LATE, FORGOTTEN, QUEUED, OVERTAKEN = "late", "forgotten", "queued", "overtaken"  # Outcome.why
+
 
 @dataclass(frozen=True)
 class Send:
@@ -206,13 +239,17 @@ class Outcome:
         kind: ``"done"``; ``"refused"``: nothing was applied, nor will be; ``"unknown"``: it may
             have been applied, or may be yet.
         record: when done: what was written, or read.
-        answered: otherwise: how many have answered in the last attempt,
+        why: when unknown: ``LATE``, the deadline came first; ``FORGOTTEN``, the records do not
+            list (any more) what this node had written. When refused: ``LATE``; ``QUEUED``, other
+            writes of this node were before it; ``OVERTAKEN``, those of other nodes.
+        answered: when not done: how many have answered in the last attempt,
         needed: of how many that had to.
     """
 
     token: Any
     kind: str
     record: Record | None = None
+    why: str = ""
     answered: int = 0
     needed: int = 0
 
