@@ -49,7 +49,7 @@ class InvalidValue(ConfigError, ValueError):
 
 
 class QuorumNotReached(ConfigError):
-    """No majority answered in time. Nothing was applied anywhere, nor will be.
+    """No majority agreed in time. Nothing was applied anywhere, nor will be.
 
     Attributes:
         what: ``"set"`` or ``"read"``.
@@ -58,6 +58,7 @@ class QuorumNotReached(ConfigError):
         answered: how many servers answered in the last attempt, this node's included.
         needed: how many are a majority.
         nodes: those whose servers were there.
+        busy: nothing was wrong with the majority, but too many wrote the path at once: says which.
     """
 
     def __init__(
@@ -68,22 +69,28 @@ class QuorumNotReached(ConfigError):
         answered: int,
         needed: int,
         nodes: tuple[str, ...],
+        busy: str = "",
     ) -> None:
-        super().__init__(what, path, timeout, answered, needed, nodes)
+        super().__init__(what, path, timeout, answered, needed, nodes, busy)
         self.what = what
         self.path = path
         self.timeout = timeout
         self.answered = answered
         self.needed = needed
         self.nodes = nodes
+        self.busy = busy
 
     def __str__(self) -> str:
-        return (
-            f"config path {self.path!r} could not be {self.what} cluster-wide within "
-            f"{self.timeout} s: a majority is {self.needed}, {self.answered} answered, servers are "
-            f"known on {', '.join(self.nodes)}; nothing was applied. Try again when more nodes "
-            "can be reached"
-        )
+        begin = f"config path {self.path!r} could not be {self.what} cluster-wide within "
+        if self.busy:
+            why, then = self.busy, "Try again, or give it a longer timeout"
+        else:
+            why = (
+                f"a majority is {self.needed}, {self.answered} answered, servers are known on "
+                f"{', '.join(self.nodes)}"
+            )
+            then = "Try again when more nodes can be reached"
+        return f"{begin}{self.timeout} s: {why}; nothing was applied. {then}"
 
 
 class ConfigUncertain(ConfigError):

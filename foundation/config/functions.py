@@ -151,7 +151,8 @@ async def set_cluster_wide(
     node; then the node's server has it accepted by a majority of the servers, and tells all that
     can be reached. When it returns, it is decided: it survives the loss of any minority, every
     later write comes after it, this node's hosts see it, and others do a moment later, or when
-    they can be reached again. Writes of one path are in one order, which the versions show.
+    they can be reached again. Writes of one path are in one order, which the versions show: those
+    that come at once, from any nodes, are carried out one after another.
 
     A majority is more than half of ``ClusterConfig.expected_size``, or of the servers where more
     take part. Without a size it is one of the servers that are there: then both sides of a split
@@ -177,11 +178,13 @@ async def set_cluster_wide(
         The version. Its number is higher than that of any write that ended before.
 
     Raises:
-        QuorumNotReached: no majority in time. Nobody was asked to accept the value: it has not
-            been applied anywhere, and will not be.
-        ConfigUncertain: the majority was lost when some had been asked to accept it, or this
-            node's server ended. It has been applied or not; if not, the next read or write of
-            the path by anybody decides which. It never takes effect twice.
+        QuorumNotReached: no majority in time, or other writes of the path were before it all the
+            time. Nobody was asked to accept the value: it has not been applied anywhere, and will
+            not be.
+        ConfigUncertain: some had been asked to accept it when the time was over (the majority
+            was lost in between), or this node's server ended, or this node was out of the cluster
+            for so long that the others do not remember. It has been applied or not; if not, the
+            next read or write of the path by anybody decides which. It never takes effect twice.
         InvalidValue, UnknownPath: as ``validate``; nothing was sent.
         ConfigUnavailable: as ``get``.
         TypeError, ValueError: *path*, *quorum* or *timeout* is wrong.

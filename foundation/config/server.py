@@ -37,7 +37,18 @@ from foundation.config.names import SERVER, TABLE
 from foundation.config.paths import Path, dotted, parse, topic
 from foundation.config.plain import decode, encode
 from foundation.config.protocol.machine import Machine
-from foundation.config.protocol.values import Applied, Greet, Outcome, Record, Send, node_of
+from foundation.config.protocol.values import (
+    FORGOTTEN,
+    LATE,
+    OVERTAKEN,
+    QUEUED,
+    Applied,
+    Greet,
+    Outcome,
+    Record,
+    Send,
+    node_of,
+)
 from foundation.config.settings import Setting, Settings
 from foundation.config.values import DEFAULT, ConfigChanged, ConfigStatus, ConfigVersion
 from foundation.facade import Failed
@@ -60,6 +71,16 @@ from foundation.otp.registry import delete_meta, install, put_meta
 from foundation.otp.registry_write import wait
 
 TICK = "tick"
+BUSY = {
+    QUEUED: "it waited for other writes or reads of that path on this node",
+    OVERTAKEN: "writes of that path on other nodes were before it each time",
+}
+UNKNOWN = {
+    LATE: "some servers were asked to accept it, and when {} s were over this node had not heard "
+    "of a majority that did",
+    FORGOTTEN: "this node was out of the cluster while the write was under way, and the others no "
+    "longer remember what it wrote then",
+}
 
 
 class Config(GenServer):
@@ -172,10 +193,12 @@ class Config(GenServer):
             what = "read" if isinstance(request, GetQuorum) else "set"
             counts = (outcome.answered, outcome.needed)
             nodes = tuple(map(node_of, self.machine.peers.lives))
-            reply(caller, Failed(QuorumNotReached(what, path, request.timeout, *counts, nodes)))
+            busy = BUSY.get(outcome.why, "")
+            error = QuorumNotReached(what, path, request.timeout, *counts, nodes, busy)
+            reply(caller, Failed(error))
         else:
-            why = "some servers were asked to accept it, and no majority has within "
-            reply(caller, Failed(ConfigUncertain(path, f"{why}{request.timeout} s")))
+            why = UNKNOWN[outcome.why].format(request.timeout)
+            reply(caller, Failed(ConfigUncertain(path, why)))
 
     def _agreed(self, path: Path, record: Record) -> tuple[Any, ...]:
         if record.value is not None:

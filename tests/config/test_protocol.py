@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from foundation.config.protocol import values
 from foundation.config.protocol.machine import UNFINISHED_AFTER
 from foundation.config.protocol.moving import WAIT_FOR_ALL
 from foundation.config.protocol.rounds import ASK_AGAIN
-from foundation.config.protocol.values import ABSENT, REMEMBERED
-from tests.config.world import World
+from foundation.config.protocol.values import ABSENT
+from foundation.kernel.values import Pid
+from tests.config.world import Asked, World
 
 X, Y = ("x",), ("y",)
 
@@ -141,23 +143,106 @@ def test_a_writer_that_hears_nothing_of_its_success_finds_its_write_below_a_late
     world.oracle.check()
 
 
-def test_a_writer_that_can_no_longer_find_out_says_so_and_does_not_write_twice() -> None:
-    world = _world()
-    _lose(world, lambda source, name, kind: "a" in (source, name) and kind != "accept")
-    asked = world.ask("a", "write", X, b"first", 60.0)
-    # Promises must come first:
+def _a_is_out_of_the_cluster_while_its_write_is_decided(world: World) -> Asked:
     _lose(world, lambda source, name, kind: kind in ("accepted", "records") and name == "a")
+    asked = world.ask("a", "write", X, b"first", 60.0)
+    world.until(lambda: world.nodes["b"].machine.acceptor.look(X).record.number == 1)
+    for other in "bcd":
+        world.cut("a", other)
+    world.start("d")  # takes the place of a
+    world.until(lambda: all(_number(world, name) == 2 for name in "bcd"))
+    assert world.do("d", "write", X, b"second").kind == "done"
+    _lose_nothing(world)
+    world.heal()
+    world.until(lambda: asked.outcome is not None)
+    return asked
+
+
+def test_a_writer_finds_its_write_however_many_have_come_since() -> None:
+    world = _world()
+    _lose(world, lambda source, name, kind: kind in ("accepted", "records") and name == "a")
+    asked = world.ask("a", "write", X, b"first", 60.0)
     world.until(lambda: world.nodes["b"].machine.acceptor.look(X).record.number == 1)
     _lose(world, lambda source, name, kind: "a" in (source, name))
-    for step in range(REMEMBERED + 2):
-        assert world.do("c", "write", X, f"{step}".encode()).kind == "done"
+    for step in range(200):
+        assert world.do("bc"[step % 2], "write", X, f"{step}".encode()).kind == "done"
     _lose_nothing(world)
     world.until(lambda: asked.outcome is not None)
     assert asked.outcome is not None
-    assert asked.outcome.kind == "unknown"
+    assert asked.outcome.record is not None
+    assert (asked.outcome.kind, asked.outcome.record.number) == ("done", 1)
     world.run(5.0)
-    assert world.value("b", X).number == REMEMBERED + 3
+    assert world.value("b", X).number == 201
     world.oracle.check()
+
+
+def test_a_writer_that_was_overtaken_without_effect_writes_on_top() -> None:
+    world = _world()
+    _lose(world, lambda source, name, kind: kind == "accept" and source == "a")
+    asked = world.ask("a", "write", X, b"mine", 60.0)
+    world.run(0.1)
+    _lose(world, lambda source, name, kind: "a" in (source, name))
+    for step in range(200):
+        assert world.do("b", "write", X, f"{step}".encode()).kind == "done"
+    _lose_nothing(world)
+    world.until(lambda: asked.outcome is not None)
+    assert asked.outcome is not None
+    assert asked.outcome.record is not None
+    assert (asked.outcome.kind, asked.outcome.record.number) == ("done", 201)
+    world.oracle.check()
+
+
+def test_a_writer_that_was_out_for_a_while_finds_its_write() -> None:
+    world = _world()
+    asked = _a_is_out_of_the_cluster_while_its_write_is_decided(world)
+    assert asked.outcome is not None
+    assert asked.outcome.record is not None
+    assert (asked.outcome.kind, asked.outcome.record.number) == ("done", 1)
+    world.oracle.check()
+
+
+def test_one_that_is_forgotten_meanwhile_says_so_and_does_not_write_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(values, "STRANGERS", 0)
+    world = _world()
+    asked = _a_is_out_of_the_cluster_while_its_write_is_decided(world)
+    assert asked.outcome is not None
+    assert (asked.outcome.kind, asked.outcome.why) == ("unknown", values.FORGOTTEN)
+    world.run(5.0)
+    assert world.value("b", X).number == 2
+    assert world.do("a", "write", X, b"third").kind == "done"
+    world.oracle.check()
+
+
+def test_a_record_lists_the_last_write_of_each_member_and_of_some_others() -> None:
+    members = [Pid(f"m{number}/control", 1, 7) for number in range(3)]
+    record = ABSENT
+    for serial in range(100):
+        record = record.after(values.op_id(members[0], serial), "m0", b"", members)
+        stranger = Pid("s/control", serial, 7)
+        record = record.after(values.op_id(stranger, serial), "s", b"", members)
+    writers = [op[: values.WRITER_BYTES] for _, op in record.history()]
+    assert len(writers) == len(dict.fromkeys(writers)) == values.STRANGERS + 2
+    assert record.history()[0] == (200, record.op)
+    assert record.number_of(values.op_id(members[0], 99)) == 199
+    assert record.number_of(values.op_id(members[0], 98)) is None
+    first = 2 * (100 - values.STRANGERS) - 2  # the last one that was dropped
+    assert record.forgotten == first
+    unlisted = values.op_id(members[1], 1)
+    assert not record.remembers(unlisted, first)
+    assert record.remembers(unlisted, first + 1)
+    assert record.remembers(values.op_id(members[0], 100), 1)
+
+
+@pytest.mark.parametrize(("busy", "why"), [(True, values.QUEUED), (False, values.LATE)])
+def test_a_refusal_says_whether_it_had_its_turn(busy: bool, why: str) -> None:
+    world = _world()
+    _lose(world, lambda source, name, kind: "a" in (source, name))
+    if busy:
+        world.ask("a", "write", X, b"first", 30.0)
+    outcome = world.do("a", "write", X, b"second")
+    assert (outcome.kind, outcome.why) == ("refused", why)
 
 
 def test_a_member_that_was_not_asked_to_be_sealed_cannot_decide_with_another() -> None:

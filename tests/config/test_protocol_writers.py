@@ -23,11 +23,13 @@ def _numbers(asked: list[Asked]) -> list[int]:
     return [a.outcome.record.number for a in asked if a.outcome and a.outcome.record]
 
 
-@pytest.mark.parametrize("size", [2, 3, 5, 9])
-@pytest.mark.parametrize("delay", [0.0002, 0.002, 0.02])
+@pytest.mark.parametrize(
+    ("size", "delay"),
+    [(2, 0.0002), (3, 0.0002), (9, 0.0002), (3, 0.002), (9, 0.002), (3, 0.02), (5, 0.02)],
+)
 @pytest.mark.parametrize("seed", range(4))
 def test_writers_on_all_nodes_are_served_one_by_one_without_an_error(
-    seed: int, delay: float, size: int
+    seed: int, size: int, delay: float
 ) -> None:
     world = _world(seed, size, delay)
     loops = [world.keep_writing(name, X, EACH, TIMEOUT) for name in world.names]
@@ -35,7 +37,6 @@ def test_writers_on_all_nodes_are_served_one_by_one_without_an_error(
     world.until(done, 400.0)
     asked = [each for loop in loops for each in loop]
     kinds = [each.outcome.kind for each in asked if each.outcome]
-    print(size, delay, round(world.now, 2), max(a.ended - a.at for a in asked))
     assert kinds == ["done"] * len(asked)
     assert sorted(_numbers(asked)) == list(range(1, len(asked) + 1))
     world.oracle.check()
