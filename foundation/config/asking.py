@@ -31,8 +31,14 @@ def check(path: Any, value: Any) -> None:
 
 
 def declared() -> tuple[str, ...]:
-    """Return the paths that are declared on this node."""
-    found: tuple[str, ...] = look(None) or ()
+    """Return the paths that are declared on this node.
+
+    Raises:
+        ConfigUnavailable: no server has shown them (yet): it is being started.
+    """
+    found: tuple[str, ...] | None = look(None)
+    if found is None:
+        raise _unavailable()
     return found
 
 

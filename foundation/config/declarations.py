@@ -86,5 +86,6 @@ def _function(encoded: bytes) -> Validator:
 
 
 def unknown(path: str, declared: Iterable[str]) -> UnknownPath:
-    """Return the error for a *path* that is not among the *declared*."""
-    return UnknownPath(path, tuple(difflib.get_close_matches(path, list(declared), 2)))
+    """Return the error for a *path* that is not declared; *declared* are those that are."""
+    others = [each for each in declared if each != path]
+    return UnknownPath(path, tuple(difflib.get_close_matches(path, others, 2)))

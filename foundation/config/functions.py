@@ -97,8 +97,9 @@ def get(
     found = look(parts)
     if found is not None:
         return found[0]
+    names = declared()  # or an error: the server is being started
     if default is _MISSING:
-        raise unknown(dotted(parts), declared())
+        raise unknown(dotted(parts), names)
     return default
 
 

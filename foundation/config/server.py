@@ -3,6 +3,9 @@
 It lives in the control host and runs no code of users: values and defaults are plain data,
 validators are bytes. What a path has goes into the metadata of the registry ``TABLE``, which
 every host of the node can read without asking, and then to those who subscribed.
+
+What is declared, set on this node, or known to be decided is kept by its host, not by this
+process: after a restart, of the server or of its registry, all of it is there again.
 """
 
 from __future__ import annotations
@@ -49,7 +52,7 @@ from foundation.config.protocol.values import (
     Send,
     node_of,
 )
-from foundation.config.settings import Setting, Settings
+from foundation.config.settings import Kept, Setting, Settings
 from foundation.config.values import DEFAULT, ConfigChanged, ConfigStatus, ConfigVersion
 from foundation.facade import Failed
 from foundation.kernel.ops import current
@@ -71,6 +74,7 @@ from foundation.otp.registry import delete_meta, install, put_meta
 from foundation.otp.registry_write import wait
 
 TICK = "tick"
+KEPT = "config kept"  # where a kernel keeps what outlives the server
 BUSY = {
     QUEUED: "it waited for other writes or reads of that path on this node",
     OVERTAKEN: "writes of that path on other nodes were before it each time",
@@ -87,14 +91,17 @@ class Config(GenServer):
     """See the module docstring. The functions of the package are also here: ``Config.get(...)``."""
 
     def init(self) -> None:
-        """Greet the servers of the nodes that are up."""
+        """Show what this host has kept; greet the servers of the nodes that are up."""
         process = current()
         cluster = cluster_of(process)
         seed = cluster.config.seed
         rng = random.Random(None if seed is None else f"{seed} config")
         self.node = cluster.node
-        self.settings = Settings()
-        self.machine = Machine(process.pid, self.node, cluster.config.expected_size, rng)
+        kept: Kept = process.kernel.tables.setdefault(KEPT, Kept())
+        self.settings = Settings(kept)
+        size = cluster.config.expected_size
+        self.machine = Machine(process.pid, self.node, size, rng, kept.applied)
+        self._show_all()
         self._asked: dict[int, tuple[Caller, Any]] = {}
         self._number = 0
         self._timer: Any = None
@@ -171,13 +178,7 @@ class Config(GenServer):
         self._timer = send_after(max(0.0, at - self._now()), me(), TICK)
 
     def _applied(self, path: Path, record: Record) -> None:
-        def change() -> None:
-            if record.value is None:
-                self.settings.cluster.pop(path, None)
-            else:
-                self.settings.cluster[path] = (decode(record.value), _version(record))
-
-        self._change([path], change)
+        self._change([path], lambda: self.settings.apply(path, record))
 
     def _ended(self, outcome: Outcome) -> None:
         caller, request = self._asked.pop(outcome.token)
@@ -226,6 +227,17 @@ class Config(GenServer):
         was = None if old is None else old.value
         event = ConfigChanged(path, was, new.value, new.version, new.source)
         local_broadcast(topic(path), event)
+
+    def _show_all(self) -> None:
+        """Show what there is, to hosts that have seen it or have not; nothing has changed."""
+        for path in self.settings.paths():
+            put_meta(TABLE, path, self.settings.get(path))
+        for path, made in self.settings.declared.items():
+            put_meta(TABLE, dotted(path), (made.kinds, made.validator))
+        self._show_paths()
+
+    def _show_paths(self) -> None:
+        put_meta(TABLE, None, tuple(sorted(map(dotted, self.settings.declared))))
 
     def _declared(self, path: Path) -> Declaration:
         found = self.settings.declared.get(path)
@@ -276,7 +288,7 @@ class Config(GenServer):
             raise TypeError(f"Declare: validator must be bytes, got {made.validator!r}")
         self._change([path], lambda: self.settings.declared.update({path: made}))
         put_meta(TABLE, dotted(path), (made.kinds, made.validator))
-        put_meta(TABLE, None, tuple(sorted(map(dotted, self.settings.declared))))
+        self._show_paths()
         _reply_when_seen(caller, None)
         return NoReply()
 

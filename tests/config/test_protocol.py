@@ -403,3 +403,22 @@ def test_who_is_left_of_a_lost_majority_joins_those_that_began_anew() -> None:
     assert _number(world, "c") < 3
     assert [world.value(name, X).value for name in "abc"] == [b"1"] * 3
     assert world.do("b", "write", X, b"2").kind == "done"
+
+
+def test_what_the_hosts_know_to_be_decided_stays_though_all_servers_are_restarted() -> None:
+    world = _world()
+    for step in range(5):
+        assert world.do("a", "write", X, f"{step}".encode()).kind == "done"
+    world.until(lambda: all(world.value(name, X).number == 5 for name in "abc"))
+    for name in "abc":
+        world.restart(name)
+    reading, writing = world.ask("b", "read", X), world.ask("a", "write", X, b"next")
+    world.until(lambda: reading.outcome is not None and writing.outcome is not None)
+    read, written = (each.outcome.record for each in (reading, writing) if each.outcome)
+    assert read is not None
+    assert written is not None
+    assert (read.number, read.value) in ((5, b"4"), (6, b"next"))
+    assert (written.number, written.value) == (6, b"next")
+    world.until(world.settled)
+    assert [world.value(name, X).value for name in "abc"] == [b"next"] * 3
+    world.oracle.check()

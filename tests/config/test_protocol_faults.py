@@ -37,7 +37,7 @@ def _shake(world: World, step: int) -> None:
             world.ask(name, "write", PATHS[0], f"{step}.last".encode())
             world.run(rng.choice((0.0, 0.01, 0.02, 0.04)))
             if world.may_crash(name):
-                world.crash(name)
+                rng.choice((world.crash, world.restart))(name)
     elif act < 0.95:
         down = [name for name in world.names if name not in world.nodes]
         if down:

@@ -184,11 +184,12 @@ class World:
 
     # Nodes
 
-    def start(self, name: str) -> Node:
-        """Start a node, with nothing in its memory."""
+    def start(self, name: str, applied: dict[Path, Record] | None = None) -> Node:
+        """Start a node; it knows nothing but *applied*."""
         self._lives += 1
         life = Pid(f"{name}/control", self._lives, 7)
-        machine = Machine(life, name, self.expected, random.Random(self.rng.random()))
+        rng = random.Random(self.rng.random())
+        machine = Machine(life, name, self.expected, rng, applied)
         node = self.nodes[name] = Node(name, machine)
         machine.start(self.now, [])
         self._after(node)
@@ -203,6 +204,12 @@ class World:
         del self.nodes[name]
         for other in list(self.nodes):
             self._look(other, name)
+
+    def restart(self, name: str) -> None:
+        """End the server of a node and start another one, which its host tells what was decided."""
+        applied = dict(self.nodes[name].machine.applied)
+        self.crash(name)
+        self.start(name, applied)
 
     def cut(self, one: str, other: str, *, both: bool = True) -> None:
         """Lose what *one* says to *other*, and the other way round."""

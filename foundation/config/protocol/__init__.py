@@ -11,7 +11,8 @@ Values live in memory, and a member that has lost its memory is no member any mo
 *lives* of servers (pids), never names. A restarted server is a stranger that takes part once a
 configuration includes it, with the state of a majority. So a promise is never forgotten by
 somebody who is counted for it, which is where Paxos without disks usually goes wrong (Michael
-et al., "Recovering Shared Objects Without Stable Storage", 2017).
+et al., "Recovering Shared Objects Without Stable Storage", 2017). What was *decided* a new life may
+know from its host: that stays true whoever says it.
 
 ``values.py``   what is said: ballots, records, configurations
 ``acceptor.py`` what a member has promised and accepted

@@ -65,20 +65,34 @@ class Machine:
         node: its node.
         expected: ``ClusterConfig.expected_size``; None: a majority is of who is there.
         rng: the only source of chance.
+        applied: what an earlier server of this node knew to be decided, if anything.
 
     Attributes:
         effects: what is to be done; the driver empties it.
         applied: by path, the decided record that this node knows.
     """
 
-    def __init__(self, me: Life, node: str, expected: int | None, rng: Random) -> None:
+    def __init__(
+        self,
+        me: Life,
+        node: str,
+        expected: int | None,
+        rng: Random,
+        applied: dict[Path, Record] | None = None,
+    ) -> None:
         self.me = me
         self.effects: list[Effect] = []
-        self.applied: dict[Path, Record] = {}
+        self.applied: dict[Path, Record] = {} if applied is None else applied
         self.peers = Peers(me, node, expected or 0)
         self.acceptor = Acceptor()
         self.rounds = Rounds(
-            self.acceptor, self.peers, rng, self._post, self._decided, self.effects.append
+            self.acceptor,
+            self.peers,
+            rng,
+            self.applied,
+            self._post,
+            self._decided,
+            self.effects.append,
         )
         self.mover = Mover(
             self.acceptor, self.peers, self.applied, self._post, self._propose, self._moved
@@ -87,6 +101,8 @@ class Machine:
         self._mail: list[tuple[Any, ...]] = []  # from this node to itself
         self._hello_at = FOR_EVER
         self._digest = 0
+        for path, record in self.applied.items():
+            self._digest ^= _fingerprint(path, record)
         self._settling: dict[Path, None] = {}  # what was accepted before this node came
         self._unfinished: dict[Path, Record] = {}  # accepted and not applied, when last looked
         self._look_at = FOR_EVER

@@ -16,6 +16,8 @@ Invariants:
         for its own op in what a majority holds, which lists the last write of each member. As
         a node has one write of a path under way at a time, that answers for certain.
     P5  ``"refused"`` is said of a write only when nobody was ever asked to accept it.
+    P6  What a node knows to be decided it never goes back behind, also where a majority has
+        lost its memory and holds less.
 """
 
 from __future__ import annotations
@@ -104,6 +106,7 @@ class Rounds:
         acceptor: of this node.
         peers: who is there.
         rng: the only source of chance.
+        applied: the machine's.
         post: sends a message to a life.
         decided: told ``(op, record)`` when a majority has accepted.
         outcome: told of ends.
@@ -114,6 +117,7 @@ class Rounds:
         acceptor: Acceptor,
         peers: Peers,
         rng: Random,
+        applied: dict[Path, Record],
         post: Callable[[Life, tuple[Any, ...]], None],
         decided: Callable[[Op, Record], None],
         outcome: Callable[[Outcome], None],
@@ -121,6 +125,7 @@ class Rounds:
         self._acceptor = acceptor
         self._peers = peers
         self._rng = rng
+        self._applied = applied
         self._post = post
         self._decided = decided
         self._outcome = outcome
@@ -249,7 +254,8 @@ class Rounds:
 
     def _looked(self, op: Op, now: float) -> None:
         first, *others = op.answers.values()
-        if all(answer == first for answer in others):
+        known = self._applied.get(op.path, ABSENT)
+        if all(answer == first for answer in others) and first[1].order >= known.order:
             if first[1].number:
                 self._decided(op, first[1])  # a majority has accepted it with one ballot
             if self._open.get(op.number) is op:
@@ -259,6 +265,8 @@ class Rounds:
 
     def _promised(self, op: Op, now: float) -> None:
         base = max(op.answers.values(), key=lambda a: (a[0], a[1].order))[1]
+        if op.path != SUCCESSOR:  # P6
+            base = max(base, self._applied.get(op.path, ABSENT), key=lambda record: record.order)
         record = self._next(op, base)
         if record is None:
             self._end(op, now, "unknown", why=FORGOTTEN)
