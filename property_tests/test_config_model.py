@@ -18,8 +18,9 @@ from hypothesis.stateful import (
 from foundation import config
 from foundation.cluster import ClusterConfig
 from foundation.config import ConfigChanged, ConfigVersion, InvalidValue, QuorumNotReached
-from foundation.config.names import SERVER
-from foundation.kernel.ops import receive
+from foundation.config.names import SERVER, TABLE
+from foundation.kernel.ops import exit, receive
+from foundation.kernel.values import Pid
 from foundation.testing.cluster_sim import ClusterSimulation
 
 NODES = ["a", "b", "c"]
@@ -127,6 +128,38 @@ class Settings(RuleBasedStateMachine):
             self.shared.pop(path, None)
             assert got == ConfigVersion(self.numbers[path], node)
 
+    @precondition(lambda self: getattr(self, "apart", "?") is None)
+    @rule(path=paths, value=st.integers(0, 8))
+    def share_on_all_at_once(self, path: str, value: int) -> None:
+        """Every node writes, three times: all are served, one after another."""
+
+        async def write(value: int) -> list[Any]:
+            return [await _try(config.set_cluster_wide, path, (value + n) % 9) for n in range(3)]
+
+        up = [node.name for node in self.c.live()]
+        writers = [self.c.spawn(node, write, value + 2 * n) for n, node in enumerate(up)]
+        self.c.until(lambda: all(writer.ended for writer in writers))
+        found = {
+            version.number: (version, node, (value + 2 * n + k) % 9)
+            for n, (node, writer) in enumerate(zip(up, writers, strict=True))
+            for k, version in enumerate(writer.result())
+        }
+        first = self.numbers[path] + 1
+        assert sorted(found) == list(range(first, first + 3 * len(up)))
+        assert all(version.node == node for version, node, _ in found.values())
+        self.numbers[path] += 3 * len(up)
+        self.shared[path] = found[self.numbers[path]][2]
+
+    @precondition(lambda self: getattr(self, "apart", "?") is None)
+    @rule(node=nodes, part=st.sampled_from([SERVER, TABLE]))
+    def restart_server(self, node: str, part: str) -> None:
+        """The server of a node, or its table, ends and is started again: nothing is lost."""
+        if len(self.c.live()) == 3:
+            pid = self.c.kernel(node, "control").names.lookup(part)
+            self.c.run(node, self.kill, pid)
+            self.c.advance(0.1)
+            self.c.until(lambda: all(self.available(n.name) for n in self.c.live()))
+
     @rule(node=nodes, path=paths, value=values)
     def override(self, node: str, path: str, value: int) -> None:
         """Set on one node."""
@@ -182,6 +215,11 @@ class Settings(RuleBasedStateMachine):
             self.stale = dict(self.shared)
             self.apart = node
             self.c.isolate([node])
+
+    @staticmethod
+    async def kill(pid: Pid) -> None:
+        """End a process."""
+        exit(pid, "kill")
 
     @staticmethod
     async def get(path: str) -> Any:

@@ -132,6 +132,33 @@ def test_writers_on_all_nodes_at_once_are_serialised(seed: int) -> None:
         c.until(lambda: set(seen(c).values()) == {value})
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_nodes_that_write_without_a_pause_are_all_served(seed: int) -> None:
+    async def many(value: int) -> list[Any]:
+        return [await write(value) for _ in range(60)]
+
+    with cluster(seed) as c:
+        form(c)
+        writers = [c.spawn(node, many, index + 1) for index, node in enumerate(c.nodes)]
+        c.until(lambda: all(w.ended for w in writers), 60.0)
+        results = [each for w in writers for each in w.result()]
+        assert [each for each in results if not isinstance(each, ConfigVersion)] == []
+        assert sorted(each.number for each in results) == list(range(1, 181))
+
+
+def test_more_writes_than_there_is_time_for_are_refused_with_the_reason() -> None:
+    with cluster(4) as c:
+        form(c)
+        c.isolate(["a"])
+        first = c.spawn("a", write, 1, 30.0)
+        error = c.run("a", write, 2, 1.0)
+        assert isinstance(error, QuorumNotReached)
+        assert "it waited for other writes" in str(error)
+        c.network.heal()
+        c.until(lambda: first.ended)
+        assert isinstance(first.result(), ConfigVersion)
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_no_write_is_lost_with_any_minority(seed: int) -> None:
     with cluster(seed, nodes=5, expected=5) as c:
@@ -180,7 +207,6 @@ def test_a_server_that_ends_is_replaced_by_one_that_joins_anew(part: str) -> Non
         c.advance(0.1)
         c.until(lambda: joined(c))
         assert server(c, "a").machine.me != old
-        c.run("a", declare)
         assert set(seen(c).values()) == {5}
         assert c.run("a", write, 6) == ConfigVersion(2, "a")
 
@@ -200,6 +226,7 @@ def test_a_writer_whose_majority_is_lost_midway_says_that_it_does_not_know() -> 
         c.network.send_frame = lose
         error = c.run("a", write, 9, 1.0)
         assert isinstance(error, ConfigUncertain)
+        assert "when 1.0 s were over this node had not heard of a majority" in str(error)
         armed.clear()
         c.isolate(["a"])
         c.network.heal()
