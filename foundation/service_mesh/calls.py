@@ -12,7 +12,7 @@ from foundation.kernel.process import CURRENT
 from foundation.kernel.values import Pid
 from foundation.service_mesh.arguments import waiting
 from foundation.service_mesh.breaker import BreakerLimits
-from foundation.service_mesh.core import Core, core_of
+from foundation.service_mesh.core import CAST, Core, core_of
 from foundation.service_mesh.errors import NoInstance
 from foundation.service_mesh.strategies import Strategy, check_strategy
 from foundation.service_mesh.values import ServiceInfo, check_name, check_seconds
@@ -51,9 +51,10 @@ def call(
         name: of the service.
         message: the request, as for ``foundation.otp.call``.
         timeout: seconds for all attempts together; None waits for ever.
-        strategy: ``"round_robin"``: each in turn, for each host that calls and each service;
-            ``"random"``; ``"least_outstanding"``: one with the fewest calls of this host under
-            way; ``"local_first"``: those of this node in turn, others only when there are none;
+        strategy: ``"round_robin"``: each in turn, for each host that calls and each service
+            (``call``, ``route`` and ``via`` each have turns of their own); ``"random"``;
+            ``"least_outstanding"``: one with the fewest calls of this host under way;
+            ``"local_first"``: those of this node in turn, others only when there are none;
             or a function of a list of ``ServiceInfo`` that returns one of them.
         breaker: when breakers open; None neither looks at them nor changes them, and so calls
             an instance whose breaker is open.
@@ -159,7 +160,7 @@ def route(name: str, message: Any, strategy: Strategy = "round_robin") -> Servic
     check_name(name)
     check_strategy(strategy)
     core = core_of((CURRENT.get() or ops.current()).kernel)
-    chosen = core.choose(name, strategy, BREAKER)
+    chosen = core.choose(name, strategy, BREAKER, use=CAST)
     send_through(ops.cast, chosen.pid, message)
     return chosen
 

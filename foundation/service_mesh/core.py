@@ -29,9 +29,12 @@ if TYPE_CHECKING:
     from foundation.kernel.kernel import Kernel
 
 TABLE = "service mesh"  # where a kernel keeps its Core
-KEPT = 256  # names, or breakers, that are not worth looking through for what is no more
+KEPT = 256  # turns, or breakers, that are not worth looking through for what is no more
 
 _PID = attrgetter("pid")
+
+CALL, CAST, VIA = "call", "cast", "via"  # uses of a service, which take turns of their own
+Turn = tuple[str, str, Strategy]  # the service, the use, the strategy
 
 
 class Instances(NamedTuple):
@@ -73,9 +76,9 @@ class Core:
         self.keepers: dict[tuple[str, Pid], Kept] = {}
         self._node = kernel.address.partition("/")[0]
         self._rng = random.Random(f"services {kernel.address} {kernel.incarnation}")
-        self._last: dict[str, Pid] = {}  # who had the last turn
+        self._last: dict[Turn, Pid] = {}  # who had the last one
         self._orders = 0
-        self._room = {"names": KEPT, "breakers": KEPT}  # how many may be kept before a look
+        self._room = {"turns": KEPT, "breakers": KEPT}  # how many may be kept before a look
 
     def next_order(self) -> int:
         """Return the number of a new registration in this host."""
@@ -100,6 +103,7 @@ class Core:
         strategy: Strategy,
         limits: BreakerLimits | None,
         but: Sequence[Pid] = (),
+        use: str = CALL,
     ) -> ServiceInfo:
         """Return which instance of *name* gets the next message.
 
@@ -108,6 +112,7 @@ class Core:
             strategy: a name or a function.
             limits: of the breakers; None does not look at them.
             but: instances that have been tried.
+            use: what the message is; each kind takes turns of its own.
 
         Raises:
             NoInstance: there is none.
@@ -123,26 +128,27 @@ class Core:
             usable = [each for each in found if self._allowed(each.pid, now, limits)]
         if not usable:
             raise NoInstance(name, instances.unhealthy, len(found))
-        return self._chosen(name, strategy, usable)
+        return self._chosen((name, use, strategy), usable)
 
     def _allowed(self, pid: Pid, now: float, limits: BreakerLimits) -> bool:
         breaker = self.breakers.get(pid)
         return breaker is None or breaker.allows(now, limits)
 
-    def _chosen(self, name: str, strategy: Strategy, usable: Sequence[ServiceInfo]) -> ServiceInfo:
-        last = self._last.get(name)
+    def _chosen(self, turn: Turn, usable: Sequence[ServiceInfo]) -> ServiceInfo:
+        strategy = turn[2]
+        if strategy == "random":
+            return strategies.at_random(usable, self._rng)
+        if callable(strategy):
+            return strategies.by_function(strategy, usable)  # type: ignore[no-any-return]
+        last = self._last.get(turn)
         if strategy == "round_robin":
             chosen = strategies.rotate(usable, last)
-        elif strategy == "random":
-            chosen = strategies.at_random(usable, self._rng)
         elif strategy == "least_outstanding":
             chosen = strategies.least_outstanding(usable, self.outstanding, last)
-        elif strategy == "local_first":
-            chosen = strategies.local_first(usable, self._node, last)
         else:
-            chosen = strategies.by_function(strategy, usable)  # type: ignore[arg-type]
-        self._last[name] = chosen.pid
-        self._tidy(self._last, "names", lambda each: any(self.instances(each)))
+            chosen = strategies.local_first(usable, self._node, last)
+        self._last[turn] = chosen.pid
+        self._tidy(self._last, "turns", lambda each: any(self.instances(each[0])))
         return chosen
 
     # Calls

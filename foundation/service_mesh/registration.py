@@ -130,7 +130,10 @@ async def register(
         capabilities: what it can do.
         metadata: what else to say about it: strings to immutable values.
         health_check: a function of the pid (``def`` or ``async def``; true is healthy), or a
-            message to call it with; ``HealthCheck`` says more. It runs in the host of *pid*.
+            message to call it with; ``HealthCheck`` says more. It runs in the host of *pid*. A
+            server ends when it gets a call that it does not know, as any server: with
+            ``health_check="ping"`` it needs a clause for ``"ping"`` in ``handle_call``, which
+            returns True. For one that has none, give a function.
         ttl: seconds after which the instance is deregistered unless ``handle.renew()`` was
             called; None is for ever.
 
@@ -175,7 +178,8 @@ async def _join(
     name: str, pid: Pid, entry: ServiceEntry, check: HealthCheck | None, ttl: float | None
 ) -> Kept:
     """Make the entry of *pid*, of this host; return its keeper, and its order."""
-    core = core_of(ops.current().kernel)
+    kernel = ops.current().kernel
+    core = core_of(kernel)
     slot = (name, pid)
     if slot in core.joining or reg.values(REGISTRY, name, pid):
         raise AlreadyRegistered(name, pid)
@@ -187,6 +191,7 @@ async def _join(
             entry.capabilities,
             entry.metadata,
             order=core.next_order(),
+            registered_at=kernel.driver.wall(),
         )
         await send_through(reg.register, REGISTRY, name, entry, pid=pid)
         charge = Charge(name, pid, entry, check, ttl)

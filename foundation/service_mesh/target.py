@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from foundation.errors import RegistryError
 from foundation.kernel.values import Pid
 from foundation.service_mesh.breaker import BreakerLimits
-from foundation.service_mesh.core import core_of
+from foundation.service_mesh.core import VIA, core_of
 from foundation.service_mesh.errors import NoInstance
 from foundation.service_mesh.strategies import Strategy, check_strategy
 from foundation.service_mesh.values import check_name
@@ -36,7 +36,7 @@ class ServiceTarget:
     def __resolve__(self, kernel: Kernel) -> Pid | None:
         """Return the instance whose turn it is, or None."""
         try:
-            return core_of(kernel).choose(self.name, self.strategy, _BREAKER).pid
+            return core_of(kernel).choose(self.name, self.strategy, _BREAKER, use=VIA).pid
         except NoInstance:
             return None
 

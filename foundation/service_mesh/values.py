@@ -29,6 +29,8 @@ class ServiceEntry:
         metadata: what else is said about it; a mapping is made ``Metadata``.
         healthy: whether its health checks pass.
         order: of two instances registered in one host the older one has the lower number.
+        registered_at: when it was registered, in seconds since 1970 by the clock of its host, for
+            people; ``register`` fills it in. Nothing is ordered by it.
 
     Raises:
         TypeError, Unsendable: a field has a wrong type; see ``Metadata``.
@@ -39,6 +41,7 @@ class ServiceEntry:
     metadata: Mapping[str, Any] = field(default_factory=Metadata)
     healthy: bool = True
     order: int = 0
+    registered_at: float | None = None
 
     def __post_init__(self) -> None:
         if self.instance is not None and type(self.instance) is not str:
@@ -50,6 +53,8 @@ class ServiceEntry:
             raise TypeError(f"healthy must be True or False, got {self.healthy!r}")
         if type(self.order) is not int:
             raise TypeError(f"order must be an int, got {self.order!r}")
+        if self.registered_at is not None and type(self.registered_at) is not float:
+            raise TypeError(f"registered_at must be a float or None, got {self.registered_at!r}")
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,7 @@ class ServiceInfo:
         pid: the process that serves.
         node: where that lives.
         instance, capabilities, metadata, healthy, order: as ``ServiceEntry``.
+        registered_at: as ``ServiceEntry``; None for an entry that was made with the primitive.
     """
 
     name: str
@@ -71,6 +77,7 @@ class ServiceInfo:
     metadata: Mapping[str, Any]
     healthy: bool
     order: int
+    registered_at: float | None = None
 
     @classmethod
     def of(cls, name: str, pid: Pid, value: ServiceEntry) -> ServiceInfo:
@@ -85,6 +92,7 @@ class ServiceInfo:
             value.metadata,
             value.healthy,
             value.order,
+            value.registered_at,
         )
 
 
@@ -130,7 +138,9 @@ class HealthCheck:
     After *strikes* failures in a row the instance is unhealthy, after one success healthy.
 
     Attributes:
-        check: a function (``def`` or ``async def``) of the pid, or a message to call it with.
+        check: a function (``def`` or ``async def``) of the pid, or a message to call it with. The
+            server must know that message: one that it has no clause for in ``handle_call`` ends
+            it, at each check. Give it a clause that returns True, or check with a function.
         every: seconds from one check to the next.
         first_after: seconds until the first one.
         timeout: seconds one may take.

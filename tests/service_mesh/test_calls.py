@@ -75,6 +75,22 @@ def test_calls_go_round_for_each_host_that_calls() -> None:
         assert Counter(c.run("a", _who, 8)) == dict.fromkeys(four, 2)
 
 
+@pytest.mark.parametrize("strategy", ["round_robin", "local_first"])
+def test_calls_and_casts_and_targets_that_alternate_all_go_round(strategy: str) -> None:
+    async def alternate() -> list[Counter[Pid]]:
+        called, routed, other = Counter[Pid](), Counter[Pid](), Counter[Pid]()
+        target = service_mesh.via("thumbs", strategy)
+        for _ in range(12):
+            routed[service_mesh.route("thumbs", 1, strategy).pid] += 1
+            called[await service_mesh.call("thumbs", "who", strategy=strategy)] += 1
+            other[await call(target, "who")] += 1
+        return [called, routed, other]
+
+    with mesh(2) as c:
+        three = [serve(c, "a") for _ in range(3)]
+        assert c.run("a", alternate) == [dict.fromkeys(three, 4)] * 3
+
+
 def test_each_strategy_does_as_it_says() -> None:
     def newest(found: list[ServiceInfo]) -> ServiceInfo:
         return max(found, key=lambda info: info.order)

@@ -34,7 +34,10 @@ def test_what_is_registered_on_one_node_is_found_on_all() -> None:
     with mesh(1) as c:
         pid = serve(c, "a", capabilities=("webp", "gpu"), metadata={"zone": "eu"})
         text = f"a/w1.1000.{pid.serial}"
-        expected = ServiceInfo("thumbs", pid, "a", text, ("webp", "gpu"), {"zone": "eu"}, True, 1)
+        at = find(c, "a", "thumbs")[0].registered_at
+        expected = ServiceInfo(
+            "thumbs", pid, "a", text, ("webp", "gpu"), {"zone": "eu"}, True, 1, at
+        )
         for node in c.nodes:
             for host in ("control", "w1"):
                 assert find(c, node, "thumbs", host=host) == [expected]
@@ -444,7 +447,7 @@ def test_what_a_host_remembers_does_not_grow_with_services_that_have_been() -> N
         for i in range(700):
             name = f"s{i}"
             await service_mesh.register(name)
-            service_mesh.route(name, "x", strategy=lambda found: found[0])
+            service_mesh.route(name, "x", strategy="local_first" if i % 3 else "round_robin")
             await service_mesh.deregister(name)
             service_mesh.discover(name) if i % 2 else None
 

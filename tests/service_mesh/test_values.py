@@ -133,3 +133,5 @@ def test_an_entry_is_healthy_or_not_and_nothing_else(healthy: Any) -> None:
         ServiceEntry(healthy=healthy)
     with pytest.raises(TypeError, match="order must be an int"):
         ServiceEntry(order="1")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="registered_at must be a float"):
+        ServiceEntry(registered_at=1)
