@@ -1,8 +1,8 @@
 """What is declared of a path: which values it may hold, and which it has when nobody sets one.
 
-A declaration lives on one node, in all its hosts, as plain data. A validator is a function of the
-user's, so it travels as bytes, and only the process that sets a value makes it a function again:
-the control host of the node never does.
+A declaration lives on one node, in all its hosts, as plain data, until the node ends. A validator
+is a function of the user's, so it travels as bytes, and only the process that sets a value makes it
+a function again: the control host of the node never does.
 """
 
 from __future__ import annotations

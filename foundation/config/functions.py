@@ -72,7 +72,8 @@ def get(
     which is ``(value,)``, or ``()`` where there is nothing.
 
     When to bypass: to see where a value comes from: the entry of the registry has ``source`` and
-    ``version``, too. From outside the node's processes send ``Get(path)`` to the server.
+    ``version``, too. From outside the node's processes ``node.run(config.get, path)`` reads it in
+    one of them.
 
     Args:
         path: ``"feature.enabled"`` or ``("feature", "enabled")``.
@@ -83,7 +84,7 @@ def get(
     Raises:
         UnknownPath: it has no value on this node, and nobody has declared it.
         QuorumNotReached: (quorum) no majority answered in time.
-        ConfigUnavailable: no configuration server runs on this node.
+        ConfigUnavailable: no configuration server runs on this node, or it is being started.
         TypeError, ValueError: *path* is no path, or *consistency* or *timeout* is wrong.
         NotInProcess: it was called outside a process.
     """
@@ -116,7 +117,7 @@ async def set(path: Path, value: Any) -> None:
     """Set *path* on this node alone, above any cluster-wide value.
 
     What this does: has the value checked here, in this process, by what was declared; then the
-    node's server keeps it, in memory, until ``reset`` or until the server ends. When it returns
+    node keeps it, in memory, until ``reset`` or until the node ends. When it returns
     all hosts of the node see it, and subscribers have been told.
 
     Equivalent direct messages::
@@ -182,10 +183,11 @@ async def set_cluster_wide(
         QuorumNotReached: no majority in time, or other writes of the path were before it all the
             time. Nobody was asked to accept the value: it has not been applied anywhere, and will
             not be.
-        ConfigUncertain: some had been asked to accept it when the time was over (the majority
-            was lost in between), or this node's server ended, or this node was out of the cluster
-            for so long that the others do not remember. It has been applied or not; if not, the
-            next read or write of the path by anybody decides which. It never takes effect twice.
+        ConfigUncertain: some had been asked to accept it when the time was over (as when the
+            majority was lost in between), or this node's server ended, or this node was out of
+            the cluster for so long that the others do not remember. It has been applied or not;
+            if not, the next read or write of the path by anybody decides which. It never takes
+            effect twice.
         InvalidValue, UnknownPath: as ``validate``; nothing was sent.
         ConfigUnavailable: as ``get``.
         TypeError, ValueError: *path*, *quorum* or *timeout* is wrong.
@@ -260,8 +262,9 @@ async def declare(
 ) -> None:
     """Declare *path* on this node: which values it may hold, and what it has at first.
 
-    What this does: the node's server keeps the declaration, as data, where all hosts of the node
-    see it. Only declared paths can be set, as a mistyped path would be set in silence otherwise.
+    What this does: the node keeps the declaration, as data, until it ends; all its hosts see
+    it, and a server that is started again has it. Only declared paths can be set, as a mistyped
+    path would be set in silence otherwise.
     To declare a path again replaces the declaration; what it holds stays. Every node declares
     its own: declare in the ``init`` of what runs on all.
 
@@ -399,7 +402,7 @@ def paths() -> tuple[str, ...]:
 
         meta("foundation.config.values", None, ())
 
-    When to bypass: never; this is all it does.
+    When to bypass: never; this is all it does. From outside: ``node.run(config.paths)``.
 
     Raises:
         ConfigUnavailable, NotInProcess: as ``get``.
@@ -421,7 +424,7 @@ def version(path: Path) -> ConfigVersion | None:
 
         meta("foundation.config.values", parse(path)).version
 
-    When to bypass: the entry has ``source``, too.
+    When to bypass: the entry has ``source``, too. From outside: ``node.run(config.version, path)``.
 
     Raises:
         UnknownPath, ConfigUnavailable, TypeError, ValueError, NotInProcess: as ``get``.

@@ -422,3 +422,18 @@ def test_what_the_hosts_know_to_be_decided_stays_though_all_servers_are_restarte
     world.until(world.settled)
     assert [world.value(name, X).value for name in "abc"] == [b"next"] * 3
     world.oracle.check()
+
+
+def test_half_of_an_even_size_is_no_minority_and_the_other_half_has_to_be_restarted_too() -> None:
+    world = _world(2, 2)
+    assert world.do("a", "write", X, b"1").kind == "done"
+    world.run(1.0)
+    world.restart("a")
+    assert world.do("a", "write", X, b"2").kind == "refused"
+    assert world.do("b", "write", X, b"2").kind == "refused"
+    world.restart("b")
+    world.until(world.settled)
+    written = world.do("b", "write", X, b"3").record
+    assert written is not None
+    assert (written.number, world.value("b", X).value) == (2, b"3")
+    world.oracle.check()

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from foundation import config
+from foundation.cluster import ClusterConfig
 from foundation.config import ConfigChanged, ConfigVersion, InvalidValue, UnknownPath
 from foundation.config.declarations import unknown
+from foundation.entry import Facades
 from foundation.kernel.ops import exit, receive
 from foundation.kernel.values import Pid
 from foundation.testing.cluster_sim import ClusterSimulation
@@ -117,3 +119,18 @@ def test_a_node_that_is_started_anew_has_no_declarations() -> None:
 def test_the_error_never_proposes_the_path_that_it_is_about() -> None:
     assert unknown("k", ["k", "k1"]).near == ("k1",)
     assert "did you mean" not in str(unknown("k", ["k"]))
+
+
+def test_the_loss_of_a_worker_host_loses_neither_declarations_nor_values() -> None:
+    app = [Facades.spec(id="facades", host="control")]
+    config_ = ClusterConfig(strategies=(), expected_size=3)
+    with ClusterSimulation(6, nodes=3, workers=2, config=config_, app=app) as c:
+        form(c)
+        assert c.run("a", write, 7).number == 1
+        c.nodes["a"].crash_host("w1")
+        c.until(lambda: c.started("a") and joined(c))
+        c.advance(2.0)
+        c.until(lambda: joined(c))
+        assert c.run("a", write, 8) == ConfigVersion(2, "a")
+        c.until(lambda: set(seen(c).values()) == {8})
+        assert c.run("a", config.paths, host="w1") == (PATH,)
