@@ -163,10 +163,13 @@ def _finding_lines(findings: list[Finding]) -> list[str]:
         lines.append(f"{MARKS[each.status]}  {each.check}: {each.text}")
         if each.advice:
             lines.append(f"{'':9}-> {each.advice}")
-    count = sum(each.status == "problem" for each in findings)
-    lines.append("")
-    lines.append(f"{count} problem{'s' if count != 1 else ''}" if count else "all is well")
-    return lines
+    problems, warnings = (
+        sum(each.status == status for each in findings) for status in ("problem", "warning")
+    )
+    counted = [f"{problems} problem{'s' if problems != 1 else ''}" if problems else "no problem"]
+    if warnings:
+        counted.append(f"{warnings} warning{'s' if warnings != 1 else ''}")
+    return [*lines, "", ", ".join(counted) if problems or warnings else "all is well"]
 
 
 __all__ = ["config", "doctor"]

@@ -8,7 +8,7 @@ from foundation.cluster.config import ClusterConfig
 from foundation.cluster.discovery import Loopback, format_address
 from foundation.cluster.doctor.asking import Answer, advertisement, ask, ask_all, discover
 from foundation.cluster.doctor.findings import Finding, ok, problem, warning
-from foundation.cluster.doctor.judge import judge
+from foundation.cluster.doctor.judge import is_this_node, judge, port_held
 from foundation.cluster.doctor.local import (
     check_address,
     check_cookie,
@@ -66,8 +66,12 @@ async def _ask_around(
 ) -> list[Finding]:
     transport = None if cookie is None else _transport(config, cookie)
     own = format_address(config.advertise or config.bind, config.port) if config.port else None
+    node = resolved.node_name
     strategies = (Loopback(),) if config.strategies is None else config.strategies
-    found = [await _check_port(config, transport)]
+    finding, holder = await _check_port(config, node, transport)
+    found = [finding]
+    if holder is not None and is_this_node(config, node, holder):
+        own = holder.members.get(holder.node, own)  # as the others know it
     found += await asyncio.to_thread(check_multicast, strategies)
     me = advertisement(config)
     outcomes = await asyncio.gather(*(discover(each, me, patience) for each in strategies))
@@ -76,7 +80,7 @@ async def _ask_around(
     if transport is None:
         return found + [ok(f"candidate {each}", NOT_ASKED) for each in addresses]
     findings, answers = await ask_all(addresses, transport, own)
-    return [*found, *findings, *judge(config, resolved.node_name, own, _once(answers))]
+    return [*found, *findings, *judge(config, node, own, _once(answers))]
 
 
 def _transport(config: ClusterConfig, cookie: bytes) -> TransportConfig:
@@ -98,20 +102,26 @@ def _discovered(outcomes: list[Finding], somebody: bool) -> list[Finding]:
     ]
 
 
-async def _check_port(config: ClusterConfig, transport: TransportConfig | None) -> Finding:
+async def _check_port(
+    config: ClusterConfig, node: str | None, transport: TransportConfig | None
+) -> tuple[Finding, Answer | None]:
+    """Return what there is to say of the port, and what the node that holds it has answered."""
     state, text = port_state(config)
     if state == "free":
-        return ok("port", text)
+        return ok("port", text), None
     if state == "denied":
-        return problem("port", text, "choose another (FOUNDATION_CLUSTER_PORT); 0 takes a free one")
+        advice = "choose another (FOUNDATION_CLUSTER_PORT); 0 takes a free one"
+        return problem("port", text, advice), None
     if transport is None:
-        return warning("port", f"{text}; {NOT_ASKED}", "mend the cookie, then run this again")
+        advice = "mend the cookie, then run this again"
+        return warning("port", f"{text}; {NOT_ASKED}", advice), None
     host = transport.host if config.bind == "0.0.0.0" else config.bind
     finding, answer = await ask(format_address(host, config.port), transport, None)
     if answer is not None:
-        return ok("port", f"in use: {finding.text}")
+        return port_held(config, node, answer), answer
     advice = "stop what listens there, or choose another (FOUNDATION_CLUSTER_PORT)"
-    return problem("port", f"{text}, and not by a node of this cluster: {finding.text}", advice)
+    text = f"{text}, and not by a node of this cluster: {finding.text}"
+    return problem("port", text, advice), None
 
 
 def _once(answers: list[Answer]) -> list[Answer]:

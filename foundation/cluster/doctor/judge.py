@@ -32,6 +32,32 @@ def judge(
     return [*found, *_size(config, node, own, ours)]
 
 
+def is_this_node(config: ClusterConfig, node: str | None, answer: Answer) -> bool:
+    """Whether *answer* is that of the node *node* itself, which runs already."""
+    return (answer.told["cluster"], answer.node) == (config.name, node)
+
+
+def port_held(config: ClusterConfig, node: str | None, answer: Answer) -> Finding:
+    """Return what it means that the node of *answer* holds the port of this one.
+
+    Args:
+        config: of the node that is to join.
+        node: its name; None: one that is made at its start.
+        answer: of the node at the port.
+    """
+    cluster = answer.told["cluster"]
+    text = f"in use: node {answer.node!r} of cluster {cluster!r} answers"
+    if is_this_node(config, node, answer):
+        return ok("port", f"{text}, which is this one")
+    advice = (
+        "choose another port (FOUNDATION_CLUSTER_PORT; 0 takes a free one), or stop that node"
+    )
+    if node is None and cluster == config.name:
+        return warning("port", text, f"if that is this node, all is well; else {advice}")
+    this = "this one has no name yet" if node is None else f"this one is {node!r}"
+    return problem("port", f"{text}, and {this} of cluster {config.name!r}", advice)
+
+
 def _clusters(config: ClusterConfig, answers: Sequence[Answer]) -> list[Finding]:
     return [
         problem(
@@ -88,14 +114,18 @@ def _names(node: str | None, own: str | None, ours: Sequence[Answer]) -> list[Fi
         return []
     for each in ours:
         address = each.members.get(node)
-        if address is not None and address != own:
-            text = f"the name {node!r} is that of the member at {address}"
-            advice = (
-                "if that is this node, all is well; else give this one another name "
-                "(FOUNDATION_NODE_NAME), or stop that one"
-            )
+        if address is None or address == own:
+            continue
+        text = f"the name {node!r} is that of the member at {address}"
+        if own is None:  # the port is taken at the start
+            advice = f"if that is this node, all is well; else {_RENAME}"
             return [warning("node name", text, advice)]
+        advice = f"{_RENAME}; one that has just stopped is forgotten soon"
+        return [problem("node name", f"{text}, and this one is at {own}", advice)]
     return []
+
+
+_RENAME = "give this one another name (FOUNDATION_NODE_NAME), or stop that one"
 
 
 def _agreement(ours: Sequence[Answer]) -> list[Finding]:

@@ -9,7 +9,7 @@ import pytest
 from foundation.cluster import ClusterConfig, Timing
 from foundation.cluster.doctor.asking import Answer
 from foundation.cluster.doctor.findings import Finding
-from foundation.cluster.doctor.judge import judge
+from foundation.cluster.doctor.judge import judge, port_held
 from foundation.cluster.looking import QUESTION, parse
 
 TERMS = {"expected_size": None, "lease": 1.2, "takeover": 1.8}
@@ -83,11 +83,37 @@ def test_what_keeps_it_from_forming(
     assert all(each.advice for each in found if each.status != "ok")
 
 
-def test_a_name_that_another_has_is_a_warning() -> None:
+def test_a_name_that_another_address_has_is_a_problem() -> None:
     found = judged(told("a", "ab"), told("b", "ab"), node="b")
+    assert problems(found) == ["node name"]
     (name,) = [each for each in found if each.check == "node name"]
     assert "10.0.0.98:7000" in name.text
+    assert OWN in name.text
+    assert "FOUNDATION_NODE_NAME" in name.advice
+
+
+def test_a_name_is_a_warning_where_the_address_of_this_node_is_not_known_beforehand() -> None:
+    found = judge(ClusterConfig(name="shop"), "b", None, [told("a", "ab"), told("b", "ab")])
+    (name,) = [each for each in found if each.check == "node name"]
     assert name.status == "warning"
+    assert "if that is this node" in name.advice
+
+
+@pytest.mark.parametrize(
+    ("node", "cluster", "status"),
+    [
+        ("a", "shop", "ok"),
+        ("b", "shop", "problem"),
+        (None, "shop", "warning"),  # it may be this one: nobody has said its name
+        ("a", "other", "problem"),
+        (None, "other", "problem"),
+    ],
+)
+def test_who_holds_the_port_of_this_node(node: str | None, cluster: str, status: str) -> None:
+    found = port_held(ClusterConfig(name="shop"), node, told("a", "a", cluster=cluster))
+    assert (found.check, found.status) == ("port", status)
+    assert f"node 'a' of cluster {cluster!r}" in found.text
+    assert status == "ok" or "FOUNDATION_CLUSTER_PORT" in found.advice
 
 
 def test_this_node_may_be_a_member_already() -> None:

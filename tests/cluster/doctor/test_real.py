@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,11 @@ pytestmark = pytest.mark.real
 COOKIE = "a cookie of this test, long enough"
 
 
-def examined(cookie: str = COOKIE, **config: Any) -> dict[str, Finding]:
-    found = asyncio.run(examine(resolve({}, ClusterConfig(**config)), cookie.encode(), 0.5))
+def examined(
+    cookie: str = COOKIE, node: str | None = None, **config: Any
+) -> dict[str, Finding]:
+    resolved = replace(resolve({}, ClusterConfig(**config)), node_name=node)
+    found = asyncio.run(examine(resolved, cookie.encode(), 0.5))
     return {each.check: each for each in found}
 
 
@@ -66,7 +70,21 @@ def test_what_keeps_a_node_from_joining_two_others(bare: Path) -> None:
         assert found["size"].status == "problem"
 
         # The node itself, which runs already.
-        found = examined(**base, port=ports[0])
+        found = examined(**base, port=ports[0], node="a")
+        assert not [each for each in found.values() if each.status == "warning"]
         assert found["port"].status == "ok"
         assert "node 'a'" in found["port"].text
         assert found["size"].text == "3 nodes are expected, and there are 2 (found a, b)"
+        assert "node name" not in found
+
+        # One whose name nobody has said, which may be that node; and one that is another.
+        assert examined(**base, port=ports[0])["port"].status == "warning"
+        found = examined(**base, port=ports[0], node="c")
+        assert found["port"].status == "problem"
+        assert "node 'a' of cluster 'shop' answers, and this one is 'c'" in found["port"].text
+
+        # One of the same name elsewhere.
+        found = examined(**base, port=free_port(), node="a")
+        assert found["port"].status == "ok"
+        assert found["node name"].status == "problem"
+        assert addresses[0] in found["node name"].text
