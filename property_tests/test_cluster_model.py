@@ -12,7 +12,7 @@ when something does not hold, it looks for the shortest way to that, and prints 
     ...
 
 All of it happens in this program in virtual time, decided by the seed and the rules: the printed
-steps, put into a test, do the same again. ``FOUNDATION_SEEDS=1000 pytest …`` tries for longer.
+steps, put into a test, do the same again. ``FOUNDATION_TEST_SEEDS=1000 pytest …`` tries for longer.
 
 To test a server of your own, replace what is marked with REPLACE: the server, the requests that
 clients make, and what must hold of it. The faults stay as they are.
@@ -50,7 +50,7 @@ from foundation.otp import Caller, ChildSpec, GenServer, call, cast
 from foundation.testing.bodies import Body
 from foundation.testing.cluster_sim import ClusterSimulation
 
-EXAMPLES = int(os.environ.get("FOUNDATION_SEEDS", "80"))
+EXAMPLES = int(os.environ.get("FOUNDATION_TEST_SEEDS", "80"))
 NODES = ["a", "b", "c"]
 node_names = st.sampled_from(NODES)
 seconds = st.sampled_from([0.01, 0.1, 0.5, 2.0, 6.0])

@@ -28,7 +28,7 @@ from foundation.otp.supervision import STRATEGIES
 from foundation.otp.supervisor import Supervisor
 from foundation.testing import Simulation
 
-EXAMPLES = int(os.environ.get("FOUNDATION_SEEDS", "60"))
+EXAMPLES = int(os.environ.get("FOUNDATION_TEST_SEEDS", "60"))
 RESTARTS = ("permanent", "transient", "temporary")
 IDS = "abcdef"
 SECONDS = 10.0

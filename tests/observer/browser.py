@@ -23,8 +23,8 @@ OPTIONS = (
 
 
 def executable() -> str | None:
-    """Return the browser of this machine: ``$FOUNDATION_BROWSER`` or a well-known name."""
-    chosen = os.environ.get("FOUNDATION_BROWSER")
+    """Return the browser of this machine: ``$FOUNDATION_TEST_BROWSER`` or a well-known name."""
+    chosen = os.environ.get("FOUNDATION_TEST_BROWSER")
     return chosen or next((path for name in NAMES if (path := shutil.which(name))), None)
 
 

@@ -7,14 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from foundation.cluster.modes import parsing
-from foundation.cluster.modes.errors import SettingError, closest, unknown
+from foundation.cluster.modes.errors import SettingError, unknown
 from foundation.cluster.modes.settings import (
-    ALIASES,
     BY_ENV,
     CLUSTER,
-    OTHER_ENV,
     PREFIX,
-    SETTINGS,
     STRATEGIES,
     SYNONYMS,
     Value,
@@ -22,8 +19,7 @@ from foundation.cluster.modes.settings import (
     parsed,
     strategy_named,
 )
-
-TYPO = 0.85  # of likeness: the environment may hold other variables that begin like ours
+from foundation.cluster.modes.variables import check_known
 
 
 @dataclass(frozen=True)
@@ -77,32 +73,18 @@ def environment_layer(env: Mapping[str, str]) -> Layer:
     """Return what the environment says. Empty variables count as not set.
 
     Raises:
-        SettingError: a variable is wrong, or looks like a misspelt one.
+        SettingError: a variable is wrong or unknown.
     """
     given = {name: text for name, text in env.items() if name.startswith(PREFIX) and text.strip()}
-    valid = [*OTHER_ENV, *BY_ENV]
+    check_known(given)
     values = {}
     for name in sorted(given):
         if name in BY_ENV:
             setting = BY_ENV[name]
             values[setting.key] = parsed(setting.key, given[name], name, name)
-        elif name not in OTHER_ENV:
-            _check_not_misspelt(name, given[name], valid)
     if CLUSTER not in given:
         return Layer("environment", values=values)
     return _said(CLUSTER, CLUSTER, given[CLUSTER], values)
-
-
-def _check_not_misspelt(name: str, text: str, valid: list[str]) -> None:
-    end = name.removeprefix(PREFIX).lower()
-    known = SETTINGS.get(ALIASES.get(end, end))
-    if known is not None and known.env:
-        if "://" in text:  # by Kubernetes, for a service "foundation"
-            return
-        raise unknown("variable", name, valid, known.env)
-    near = closest(end, [each.removeprefix(PREFIX).lower() for each in valid], TYPO)
-    if near is not None:
-        raise unknown("variable", name, valid, f"{PREFIX}{near.upper()}")
 
 
 def file_layer(file: FileSettings | None) -> Layer:

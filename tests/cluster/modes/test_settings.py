@@ -93,6 +93,18 @@ WRONG_ENV = [
     ("FOUNDATION_EXPECTED_SIZE", "3", "did you mean 'FOUNDATION_EXPECTED_NODES'"),
     ("FOUNDATION_DNS_QUERY", "a.b", "did you mean 'FOUNDATION_DNS_SERVICE'"),
     ("FOUNDATION_PORT", "7000", "did you mean 'FOUNDATION_CLUSTER_PORT'"),
+    ("FOUNDATION_WHATEVER", "1", "valid: FOUNDATION_CLUSTER, FOUNDATION_COOKIE,"),
+    ("FOUNDATION_HOME", "/srv", "FOUNDATION_LOOPBACK_DIRECTORY"),
+    ("FOUNDATION_STRATEGY", "gossip", "did you mean 'FOUNDATION_CLUSTER': it names the strategy"),
+    ("FOUNDATION_K8S_SELECTOR", "app=x", "did you mean 'FOUNDATION_K8S_SERVICE': a headless"),
+    ("FOUNDATION_SERVICE_NAME", "x", "did you mean 'FOUNDATION_APP_NAME'"),
+    ("FOUNDATION_NODE_BASENAME", "x", "did you mean 'FOUNDATION_NODE_NAME'"),
+    ("FOUNDATION_KUBERNETES_NAMESPACE", "x", "did you mean 'FOUNDATION_K8S_NAMESPACE'"),
+    ("FOUNDATION_HOSTS", "a", "did you mean 'FOUNDATION_STATIC_HOSTS'"),
+    ("FOUNDATION_SECRET", "a", "did you mean 'FOUNDATION_GOSSIP_SECRET'"),
+    ("FOUNDATION_NAME", "a", "did you mean 'FOUNDATION_CLUSTER_NAME'"),
+    ("FOUNDATION_SEED", "7", "say it in foundation.toml"),
+    ("FOUNDATION_GOSIP_PORT", "7", "did you mean 'FOUNDATION_GOSSIP_PORT'"),
     ("FOUNDATION_ENV", "devel", "one of dev, development, test, staging, prod, production"),
     ("FOUNDATION_CLUSTER_PORT", "70000", "a whole number from 0 to 65535, got '70000'"),
     ("FOUNDATION_CLUSTER_PORT", "x", "got 'x'"),
@@ -137,15 +149,36 @@ def test_a_wrong_secret_is_not_repeated() -> None:
     assert "hunter2" not in str(caught.value)
 
 
-def test_variables_of_others_are_left_alone() -> None:
+def test_variables_that_kubernetes_makes_for_a_service_are_left_alone() -> None:
     others = {
-        "FOUNDATION_SERVICE_HOST": "10.0.0.1",  # Kubernetes, for a service "foundation"
+        "FOUNDATION_SERVICE_HOST": "10.0.0.1",  # for a service "foundation"
+        "FOUNDATION_SERVICE_PORT": "80",
+        "FOUNDATION_SERVICE_PORT_HTTP": "80",
         "FOUNDATION_PORT": "tcp://10.0.0.1:80",
+        "FOUNDATION_PORT_80_TCP": "tcp://10.0.0.1:80",
+        "FOUNDATION_PORT_80_TCP_PROTO": "tcp",
         "FOUNDATION_PORT_80_TCP_ADDR": "10.0.0.1",
-        "FOUNDATION_TEST_STOCK": "1",
-        "FOUNDATION_SEEDS": "1000",
+        "FOUNDATION_WEB_SERVICE_HOST": "10.0.0.1",  # for a service "foundation-web"
+        "FOUNDATION_WEB_PORT": "udp://10.0.0.1:80",
+        "FOUNDATION_WEB_PORT_53_UDP_PORT": "53",
     }
     assert config_of(others) == config_of({})
+    for name in ("WEB_SERVICE", "WEB_SERVICE_HOSTS", "WEB_PORT", "PORT_80", "PORT_80_TCP_X"):
+        with pytest.raises(SettingError, match=f"unknown variable 'FOUNDATION_{name}'"):
+            config_of({f"FOUNDATION_{name}": "1"})
+
+
+def test_variables_of_the_tests_of_this_project_are_left_alone() -> None:
+    assert config_of({"FOUNDATION_TEST_STOCK": "1"}) == config_of({})
+
+
+def test_all_unknown_variables_are_named_at_once_and_no_value_is_repeated() -> None:
+    with pytest.raises(SettingError) as caught:
+        config_of({"FOUNDATION_SECRET": "hunter2", "FOUNDATION_B": "1", "FOUNDATION_A": "1"})
+    said = str(caught.value)
+    assert said.startswith("unknown variables 'FOUNDATION_A', 'FOUNDATION_B', 'FOUNDATION_SECRET'")
+    assert set(said.partition("valid: ")[2].split(", ")) == {*BY_ENV, *OTHER_ENV}
+    assert "hunter2" not in said
 
 
 @pytest.mark.parametrize("name", sorted([*BY_ENV, "FOUNDATION_CLUSTER"]))

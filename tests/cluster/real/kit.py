@@ -35,7 +35,7 @@ MAIN = Path(__file__).with_name("node_main.py")
 BODIES = "tests.cluster.real.bodies"
 START = 30.0  # seconds a node may take to start, and to stop
 PATIENCE = 20.0  # seconds that anything else may take: the machine is busy
-MARK = "FOUNDATION_REAL_TEST"
+MARK = "FOUNDATION_TEST_REAL"
 _numbers = itertools.count(1)
 
 
