@@ -203,8 +203,12 @@ def _check_fit(options: dict[str, Any], resolved: ResolvedCluster) -> None:
     ]
     if wrong:
         why = resolved.reasons[0] if resolved.config is not None else "facades=True"
+        instead = (
+            "; or open the system with foundation.transport.open_system(TransportConfig(...)) "
+            "instead of ActorSystem(...)"
+        )
         raise NodeError(
             f"a node of a cluster cannot be started with {wrong[0]}: other nodes reach it through "
             f"its control host and our transport. That it is one: {why}; cluster=False keeps it "
-            "alone"
+            f"alone{instead if stock else ''}"
         )

@@ -23,8 +23,10 @@ def cluster_of(process: Process) -> ClusterHost:
     if found is None:
         raise NotInCluster(
             f"node {process.kernel.address.partition('/')[0]!r} is not part of a cluster; start "
-            "it with foundation.start(..., cluster=True) or cluster=ClusterConfig(...), and "
-            "without hosts=0, stock=True or an actor_system on a stock base, which none has"
+            "it with foundation.start(..., cluster=True) or cluster=ClusterConfig(...), without "
+            "hosts=0 and stock=True, and with no actor_system on a stock base: open the system "
+            "with foundation.transport.open_system(TransportConfig(cookie=...)) instead of "
+            "ActorSystem(...)"
         )
     return found
 

@@ -108,7 +108,15 @@ def test_the_same_inside_an_asyncio_program(system: Any) -> None:
 STOCK = """
 import os, foundation
 from foundation.runtime.stock_system import open_stock_system
-from tests.runtime.test_borrowed import App, Echo, alive
+from foundation import channels, process_manager
+from foundation.errors import NotInCluster
+from tests.runtime.test_borrowed import App, Counter, Echo, alive
+
+async def start():
+    await process_manager.start_singleton(Counter, name="one")
+
+async def broadcast():
+    channels.broadcast("events", 1)
 
 if __name__ == "__main__":
     system = open_stock_system(0)
@@ -119,6 +127,7 @@ if __name__ == "__main__":
                 foundation.start(None, actor_system=system, **options)
             except foundation.NodeError as error:
                 assert "an actor_system on a stock base" in str(error), error
+                assert "foundation.transport.open_system" in str(error), error
             else:
                 raise AssertionError("a cluster on a stock system was not refused")
         for _ in range(2):
@@ -127,6 +136,13 @@ if __name__ == "__main__":
                 assert count == 1 and os_pid in node.hosts().values()
                 assert system.ask(echo, "during", 5) == "during!"
                 pids += node.hosts().values()
+                for facade in (start, broadcast):
+                    try:
+                        node.run(facade)
+                    except NotInCluster as error:
+                        assert "foundation.transport.open_system" in str(error), error
+                    else:
+                        raise AssertionError("a facade on a stock system was not refused")
             assert len(set(pids)) == len(pids) and not any(map(alive, pids)), pids
             assert system.ask(echo, "after", 5) == "after!"
         assert system.ask(system.createActor(Echo), "anew", 5) == "anew!"

@@ -157,7 +157,8 @@ def pubsub_of(process: Process) -> PubSubHost:
             raise NotInCluster(
                 f"node {kernel.address.partition('/')[0]!r} has several hosts, between which "
                 "topics and presences travel by the cluster; start it with cluster=True and on our "
-                "transport (without stock=True), or as a single host with hosts=0"
+                "transport (without stock=True; an actor_system= opened with "
+                "foundation.transport.open_system), or as a single host with hosts=0"
             )
         found = PubSubHost(kernel, Alone(kernel))
     return found
