@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +16,7 @@ from foundation.errors import CookieError, FoundationError
 
 if TYPE_CHECKING:
     from foundation.cluster.doctor import Finding
-    from foundation.cluster.modes import ResolvedCluster
+    from foundation.cluster.modes import ResolvedCluster, Value
 
 MARKS = {"ok": "ok     ", "warning": "warning", "problem": "PROBLEM"}
 
@@ -29,34 +30,59 @@ def config(
 
     They come from the program (here: --cluster), from FOUNDATION_* in the environment, from
     foundation.toml or [tool.foundation] in pyproject.toml, in this order; then there are defaults.
+    When one is wrong, those that are set and can be read are printed, then what is wrong, and the
+    exit code is 1.
 
     Args:
         cluster: as a program would pass it: true, false, or a strategy.
         as_json: print JSON.
     """
-    resolved = _resolve(cluster, cookie=False)
-    described = _described(resolved)
+    try:
+        described = _described(_resolve(cluster, cookie=False))
+    except FoundationError as error:
+        described = _readable(cluster, str(error))
+        print(json.dumps(described) if as_json else "\n".join(_table(described)), flush=True)
+        raise
     print(json.dumps(described) if as_json else "\n".join(_lines(described)))
     return 0
 
 
-def _resolve(cluster: Any, cookie: bool) -> ResolvedCluster:
+def _resolve(cluster: str | None, cookie: bool) -> ResolvedCluster:
     from foundation.cluster.modes import resolve_here
 
+    return resolve_here(_said(cluster), cookie=cookie)
+
+
+def _said(cluster: str | None) -> Any:
     words = {"true": True, "false": False}
-    said = words.get(cluster.strip().lower(), cluster) if isinstance(cluster, str) else cluster
-    return resolve_here(said, cookie=cookie)
+    return words.get(cluster.strip().lower(), cluster) if cluster is not None else None
+
+
+def _readable(cluster: str | None, error: str) -> dict[str, Any]:
+    """Describe what can be read where something is wrong."""
+    from foundation.cluster.modes import readable_here
+
+    cookie, wrong = _cookie()
+    return {
+        "mode": None,
+        "strategy": None,
+        "settings": {**_shown(readable_here(_said(cluster))), "cookie": cookie},
+        "reasons": [],
+        "warnings": wrong,
+        "error": error,
+    }
+
+
+def _shown(values: Iterable[Value]) -> dict[str, Any]:
+    return {value.key: {"value": value.shown, "source": value.source} for value in values}
 
 
 def _described(resolved: ResolvedCluster) -> dict[str, Any]:
-    settings = {
-        value.key: {"value": value.shown, "source": value.source} for value in resolved.values
-    }
     cookie, wrong = _cookie()
     return {
         "mode": resolved.mode,
         "strategy": resolved.strategy,
-        "settings": {**settings, "cookie": cookie},
+        "settings": {**_shown(resolved.values), "cookie": cookie},
         "reasons": list(resolved.reasons),
         "warnings": [*resolved.warnings, *wrong],
     }
@@ -82,16 +108,26 @@ def _cookie() -> tuple[dict[str, Any], list[str]]:
 
 
 def _lines(described: dict[str, Any]) -> list[str]:
-    lines = [
+    return [
         f"mode      {described['mode']}",
         f"strategy  {described['strategy'] or '-'}",
         "",
-        f"{'SETTING':<20}{'VALUE':<36}  FROM",
+        *_table(described),
+        "",
+        "why:",
+        *(f"  {reason}" for reason in described["reasons"]),
+        *(f"warning: {text}" for text in described["warnings"]),
     ]
-    for key, setting in described["settings"].items():
-        lines.append(f"{key:<20}{_text(setting['value']):<36}  {setting['source']}")
-    lines += ["", "why:", *(f"  {reason}" for reason in described["reasons"])]
-    return lines + [f"warning: {text}" for text in described["warnings"]]
+
+
+def _table(described: dict[str, Any]) -> list[str]:
+    return [
+        f"{'SETTING':<20}{'VALUE':<36}  FROM",
+        *(
+            f"{key:<20}{_text(setting['value']):<36}  {setting['source']}"
+            for key, setting in described["settings"].items()
+        ),
+    ]
 
 
 def _text(value: Any) -> str:

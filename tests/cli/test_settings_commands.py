@@ -62,6 +62,40 @@ def test_config_with_what_a_program_would_say(cli: Cli) -> None:
     assert "Traceback" not in err
 
 
+def test_config_prints_what_can_be_read_before_what_is_wrong(cli: Cli) -> None:
+    path = cli.path / "pyproject.toml"
+    path.write_text(
+        '[tool.foundation]\napp_name = "shop"\ncluster = {strategy = "gossip", ttl = 3}\n'
+    )
+    cli.environment |= {
+        "FOUNDATION_GOSSIP_SECRET": "short",
+        "FOUNDATION_CLUSTER_PORT": "7000",
+        "FOUNDATION_WHATEVER": "private",
+    }
+    code, out, err = cli.run("config")
+    assert code == 1
+    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines()}
+    assert rows["app_name"] == ["shop", str(path)]
+    assert rows["gossip_ttl"] == ["3", str(path)]
+    assert rows["port"] == ["7000", "FOUNDATION_CLUSTER_PORT"]
+    assert "gossip_secret" not in rows
+    assert "unknown variable 'FOUNDATION_WHATEVER'" in err
+    assert "private" not in out + err
+    del cli.environment["FOUNDATION_WHATEVER"]
+    code, out, err = cli.run("config", "--json")
+    assert code == 1
+    found = json.loads(out)
+    assert found["settings"]["port"] == {"value": 7000, "source": "FOUNDATION_CLUSTER_PORT"}
+    assert "got 5 bytes" in found["error"]
+    assert "got 5 bytes" in err
+    assert "short" not in out + err
+    path.write_text("[tool.foundation]\nname = \n")
+    code, out, err = cli.run("config")
+    assert code == 1
+    assert "7000" in out
+    assert f"{path} is no TOML" in err
+
+
 def test_config_warns_of_a_cookie_that_no_node_would_take(cli: Cli) -> None:
     cli.environment["FOUNDATION_COOKIE"] = "short"
     found = cli.json("config", "--json")

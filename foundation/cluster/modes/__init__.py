@@ -14,7 +14,7 @@ from foundation.cluster.modes.detect import Choice, Probes, detect
 from foundation.cluster.modes.errors import SettingError
 from foundation.cluster.modes.files import read_settings
 from foundation.cluster.modes.layers import FileSettings
-from foundation.cluster.modes.machine import MACHINE, own_address, resolve_here
+from foundation.cluster.modes.machine import MACHINE, own_address, readable_here, resolve_here
 from foundation.cluster.modes.resolve import ResolvedCluster, resolve, validate
 from foundation.cluster.modes.settings import SETTINGS, STRATEGIES, Setting, Value
 from foundation.cluster.modes.translate import CLUSTER_PORT, translate
@@ -34,6 +34,7 @@ __all__ = [
     "detect",
     "own_address",
     "read_settings",
+    "readable_here",
     "resolve",
     "resolve_here",
     "translate",

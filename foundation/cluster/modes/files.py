@@ -8,6 +8,7 @@ counts.
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from foundation.cluster.modes.settings import CONFIG_FILE
 
 OWN, PROJECT = "foundation.toml", "pyproject.toml"
 MARK = b"foundation"  # a project file without it has no settings, and is not parsed
+TABLE = re.compile(rb"""^[ \t]*\[[ \t]*tool[ \t]*\.[ \t]*["']?foundation(?![\w-])""", re.MULTILINE)
 
 
 def read_settings(env: Mapping[str, str], directory: Path | None = None) -> FileSettings | None:
@@ -69,14 +71,23 @@ def _table(path: Path, content: bytes) -> Mapping[str, Any] | None:
     try:
         found = tomllib.loads(content.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        if project:  # it is the business of other tools, too, and they say it better
+        if project and TABLE.search(content) is None:  # it is the business of other tools alone
             return None
-        raise SettingError(f"{path} is no TOML: {error}") from None
+        so = ", so its [tool.foundation] cannot be read" if project else ""
+        raise SettingError(f"{path} is no TOML{so}: {_said(error, content)}") from None
     if not project:
         return found
     tool = found.get("tool")
     table = tool.get("foundation") if isinstance(tool, dict) else None
     return table if isinstance(table, dict) else None
+
+
+def _said(error: ValueError, content: bytes) -> str:
+    """Return what is wrong, and in which line."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"no UTF-8 (at line {content[: error.start].count(10) + 1})"
+    lines = len(content.splitlines())
+    return str(error).replace("at end of document", f"at line {lines}, the end of the file")
 
 
 def _check_owner(path: Path) -> None:

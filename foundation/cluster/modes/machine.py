@@ -9,8 +9,11 @@ from typing import Any
 
 from foundation.cluster.config import ClusterConfig
 from foundation.cluster.modes.detect import Probes
+from foundation.cluster.modes.errors import SettingError
 from foundation.cluster.modes.files import read_settings
+from foundation.cluster.modes.partly import readable
 from foundation.cluster.modes.resolve import ResolvedCluster, resolve
+from foundation.cluster.modes.settings import Value
 from foundation.transport.config import TransportConfig, is_loopback
 
 SOMEWHERE = ("192.0.2.1", 9)  # of a range for documentation (RFC 5737); nothing is sent
@@ -28,6 +31,15 @@ def own_address() -> str | None:
 
 
 MACHINE = Probes(exists=os.path.exists, own_address=own_address)
+
+
+def readable_here(settings: Any = None) -> tuple[Value, ...]:
+    """Return the settings of this environment and these files that can be read."""
+    try:
+        file = read_settings(os.environ)
+    except SettingError:
+        file = None
+    return readable(os.environ, settings, file)
 
 
 def resolve_here(

@@ -196,7 +196,7 @@ def parsed(key: str, raw: Any, source: str, where: str) -> Value:
     except parsing.WrongPart as error:
         raise SettingError(f"{where}: {error}") from None
     except ValueError as error:
-        got = "something else" if setting.secret else repr(raw)[:200]
+        got = _size(raw) if setting.secret else repr(raw)[:200]
         text = str(error)
         hint = ""
         if isinstance(raw, str) and raw.startswith(("tcp://", "udp://")):
@@ -205,6 +205,15 @@ def parsed(key: str, raw: Any, source: str, where: str) -> Value:
                 "service, or give the pod enableServiceLinks: false"
             )
         raise SettingError(f"{where} must be {text}, got {got}{hint}") from None
+
+
+def _size(secret: Any) -> str:
+    """Say what is wrong with a secret without saying it."""
+    if isinstance(secret, str):
+        secret = secret.encode()
+    if isinstance(secret, bytes):
+        return f"{len(secret.strip())} bytes"
+    return f"a value of type {type(secret).__name__}"
 
 
 def strategy_named(value: str, where: str) -> str:

@@ -32,7 +32,7 @@ _NAMED_OTHERWISE = {  # what else one may call it -> our variable, and why
     "MODE": (CLUSTER, "true, false or a strategy"),
     "SERVICE_NAME": (f"{PREFIX}APP_NAME", "or FOUNDATION_K8S_SERVICE, FOUNDATION_DNS_SERVICE"),
     "NODE_BASENAME": (f"{PREFIX}NODE_NAME", "the whole name of the node, unique in the cluster"),
-    "K8S_SELECTOR": (f"{PREFIX}K8S_SERVICE", "a headless service, and its selector, finds the pods"),
+    "K8S_SELECTOR": (f"{PREFIX}K8S_SERVICE", "a headless service finds the pods"),
 }
 
 

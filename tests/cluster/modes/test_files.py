@@ -52,14 +52,47 @@ def test_a_named_file_counts_alone(bare: Path) -> None:
         read_settings({"FOUNDATION_CONFIG_FILE": "pyproject.toml"})
 
 
-def test_a_broken_own_file_is_an_error_and_a_broken_project_is_others_business(
-    bare: Path,
-) -> None:
-    (bare / "pyproject.toml").write_text("[tool.foundation\n")
-    assert read_settings({}) is None
+def test_a_broken_own_file_is_an_error(bare: Path) -> None:
     (bare / "foundation.toml").write_text("cluster =\n")
-    with pytest.raises(SettingError, match="is no TOML"):
+    with pytest.raises(SettingError, match=r"foundation\.toml is no TOML: .*line 1"):
         read_settings({})
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("[tool.foundation]\ncluster = true\nport = \n", "line 3"),
+        ("[project]\nname = x\n\n  [ tool . foundation ]\ncluster = true\n", "line 2"),
+        ("[tool.foundation.labels]\nzone = 'a\n", "line 2"),
+        ("[tool.foundation\n", "line 1"),
+        ("[tool.foundation]\nname = '\udcff'\n", "no UTF-8 (at line 2)"),
+    ],
+)
+def test_a_broken_project_file_with_a_table_is_an_error_that_names_the_line(
+    bare: Path, content: str, text: str
+) -> None:
+    path = bare / "pyproject.toml"
+    path.write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(SettingError, match=r"its \[tool\.foundation\] cannot be read") as caught:
+        read_settings({})
+    assert str(path) in str(caught.value)
+    assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[project]\nname = \n",
+        "[project]\nname = x\ndependencies = ['foundation-otp']\n",
+        "[tool.foundation-other]\nname = \n",
+        "# [tool.foundation]\nname = \n",
+    ],
+)
+def test_a_broken_project_file_without_a_table_is_others_business(
+    bare: Path, content: str
+) -> None:
+    (bare / "pyproject.toml").write_text(content)
+    assert read_settings({}) is None
 
 
 def test_a_file_that_others_can_write_is_refused_unless_named(bare: Path) -> None:

@@ -144,9 +144,12 @@ def test_a_wrong_variable_is_refused_by_name(name: str, value: str, text: str) -
 
 
 def test_a_wrong_secret_is_not_repeated() -> None:
-    with pytest.raises(SettingError) as caught:
-        config_of({"FOUNDATION_GOSSIP_SECRET": "hunter2"})
+    with pytest.raises(SettingError, match="got 7 bytes") as caught:
+        config_of({"FOUNDATION_GOSSIP_SECRET": " hunter2 "})
     assert "hunter2" not in str(caught.value)
+    with pytest.raises(SettingError, match="got a value of type int") as caught:
+        config_of({}, {"strategy": "gossip", "secret": 1234567})
+    assert "1234567" not in str(caught.value)
 
 
 def test_variables_that_kubernetes_makes_for_a_service_are_left_alone() -> None:
