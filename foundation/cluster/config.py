@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ MAX_NAME = 1024  # characters; the membership refuses longer ones from others
 MAX_LABELS = 64  # the same
 MAX_LABELS_BYTES = 1024  # of all keys and values: every piece of news of the node holds them
 MAX_SHOWN = 200  # characters of a wrong value in a message
+_HOST_NAME = re.compile(r"([\w-]+\.)*(?!\d+\.?$)[\w-]+\.?")  # numbers at the end: no IPv4 address
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class ClusterConfig:
     Attributes:
         name: of the cluster; nodes of another name are refused.
         bind: the IPv4 address, or a host name that has one, that all processes of this node
-            listen at; ``"0.0.0.0"`` for all addresses of the machine.
+            listen at; ``"0.0.0.0"`` for all addresses of the machine. A name is looked up when a
+            node is started.
         advertise: the IPv4 address or host name that other nodes dial; default *bind*.
         port: of the cluster endpoint, where other nodes first reach this one; 0 takes a free one.
         strategies: discovery strategies (``foundation.cluster.discovery``); None is
@@ -83,9 +86,16 @@ class ClusterConfig:
             raise _wrong("seed", "None or an int", self.seed)
 
     def node_options(self) -> dict[str, Any]:
-        """Return what a node of this cluster is started with; see ``NodeOptions``."""
+        """Return what a node of this cluster is started with; see ``NodeOptions``.
+
+        Raises:
+            ClusterConfigError: *bind* is a host name without an IPv4 address.
+        """
         from foundation.cluster.attach import new_life
 
+        if not _is_ipv4(self.bind) and not _has_address(self.bind):
+            allowed = "an IPv4 address or a host name that has one (it is looked up here)"
+            raise _wrong("bind", allowed, self.bind)
         return {
             "bind": self.bind,
             "advertise": self.advertise,
@@ -188,7 +198,7 @@ def _check_name(name: Any) -> None:
 
 def _check_bind(bind: Any, advertise: Any) -> None:
     _check_host("bind", bind, "127.0.0.1")
-    if not _resolves(bind):
+    if not _is_ipv4(bind) and not _HOST_NAME.fullmatch(bind):
         raise _wrong("bind", "an IPv4 address or a host name that has one", bind)
     if advertise is not None:
         from foundation.cluster.discovery.addresses import parse_address
@@ -214,15 +224,20 @@ def _check_host(field: str, host: Any, example: str) -> None:
         raise _wrong(field, "an address without a port, which is what port= is for", host)
 
 
-def _resolves(host: str) -> bool:
-    """Whether *host* is an IPv4 address, or a name that has one; a name is looked up."""
+def _is_ipv4(host: str) -> bool:
     try:
         ipaddress.IPv4Address(host)
     except ValueError:
-        try:
-            socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_STREAM)
-        except (OSError, ValueError):  # ValueError: it is no name that could be looked up
-            return False
+        return False
+    return True
+
+
+def _has_address(name: str) -> bool:
+    """Whether a host name has an IPv4 address; it is looked up."""
+    try:
+        socket.getaddrinfo(name, None, socket.AF_INET, socket.SOCK_STREAM)
+    except (OSError, ValueError):  # ValueError: it is no name that could be looked up
+        return False
     return True
 
 

@@ -38,6 +38,7 @@ WRONG = [
     ("bind", "::1", "only IPv4 is supported, got '::1'"),
     ("bind", "127.0.0.1:80", "without a port"),
     ("bind", "nonsense host", "a host name that has one, got 'nonsense host'"),
+    ("bind", "10.1", "a host name that has one, got '10.1'"),
     ("bind", "300.1.1.1", "got '300.1.1.1'"),
     ("bind", "a\0b", "got 'a\\x00b'"),
     ("bind", "\ud800", "got '\\ud800'"),

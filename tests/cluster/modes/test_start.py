@@ -16,7 +16,7 @@ from foundation import optimizer
 from foundation.cluster import ClusterConfig, await_cluster, nodes
 from foundation.cluster.config import ALONE
 from foundation.cluster.discovery import Loopback, StaticList
-from foundation.cluster.modes import SettingError
+from foundation.cluster.modes import SettingError, resolve
 from foundation.cluster.registry import DistributedRegistry
 from foundation.entry import Facades
 from foundation.errors import NodeError
@@ -122,6 +122,25 @@ def test_the_name_of_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
     assert name(cluster=True) == "pod-7"
     assert name() == "pod-7"
     assert name(cluster=True, name="mine") == "mine"
+
+
+def test_a_host_name_is_looked_up_when_a_node_is_started_and_not_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def look_up(host: str, *more: Any) -> Any:
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    env = {"FOUNDATION_BIND": "db.example.invalid", "FOUNDATION_COOKIE": "c" * 32}
+    found = resolve(env, True)
+    assert found.config is not None
+    assert (found.config.bind, asked) == ("db.example.invalid", [])
+    with pytest.raises(NodeError, match=r"bind must be .*looked up here.*'db\.example\.invalid'"):
+        foundation.start(None, cluster=found.config, cookie="c" * 32)
+    assert set(asked) == {"db.example.invalid"}
 
 
 def test_the_reasons_are_logged(caplog: pytest.LogCaptureFixture) -> None:
