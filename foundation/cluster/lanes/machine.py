@@ -11,7 +11,8 @@ connection: chunks are numbered in it, and when one is missing the session is ov
 Invariants:
     B1  The cost of what is under way never exceeds the window by a whole chunk. The receiver
         returns credit for a chunk when it has it, and for the last of a message when the message
-        has been delivered: so that bounds what waits there too.
+        has been delivered: so that bounds what waits there too. What is compressed costs what it
+        is before: a chunk is as much work for the receiver, however few bytes it travels as.
     B2  What waits at the sender is never more than the limit, or a single message.
     B3  The messages of a stream arrive in the order in which they were offered, each whole and
         at most once. None that had begun in a session is continued in another.
@@ -31,8 +32,9 @@ from dataclasses import dataclass
 from foundation.errors import CodecError
 
 CHUNK = 64 * 1024  # bytes
-# Bytes under way. An ordinary message that shares the wire waits for no more than this: 20 ms
-# at 100 Mbit/s. Throughput is at most this per round trip: 250 MB/s at 1 ms.
+# Bytes under way, before compression. An ordinary message that shares the wire waits for no more
+# than this: 20 ms at 100 Mbit/s; and for no more to be decompressed. Throughput is at most this per
+# round trip: 250 MB/s at 1 ms.
 WINDOW = 4 * CHUNK
 BACKLOG = 64 * 1024 * 1024  # bytes that may wait for one host
 OVERHEAD = 64  # what a chunk costs beside its bytes: bounds the number of small ones
@@ -71,6 +73,10 @@ class Payload:
             made = self._chunks[index] = (True, small) if len(small) < len(raw) else (False, raw)
         return made
 
+    def length(self, index: int) -> int:
+        """Return how many bytes a chunk is before it is compressed."""
+        return min(CHUNK, self.size - index * CHUNK)
+
     def _cut(self, index: int) -> bytes:
         return bytes(self._data[index * CHUNK : (index + 1) * CHUNK])
 
@@ -91,11 +97,6 @@ class Chunk:
     data: bytes
     last: bool
     deflated: bool = False
-
-    @property
-    def cost(self) -> int:
-        """What it takes from the window."""
-        return len(self.data) + len(self.head) + OVERHEAD
 
     def encode(self) -> bytes:
         """Return it as bytes."""
@@ -121,6 +122,11 @@ class Chunk:
             last=bool(flags & _LAST),
             deflated=bool(flags & _DEFLATED),
         )
+
+
+def _cost(size: int, head: bytes) -> int:
+    """Return what a chunk of *size* bytes, not compressed, takes from the window."""
+    return size + len(head) + OVERHEAD
 
 
 class _Transfer:
@@ -193,17 +199,18 @@ class Outgoing:
         if transfer.next == 0:
             self._transfer += 1
             transfer.number = self._transfer
-        deflated, data = transfer.payload.chunk(transfer.next)
-        head = b"" if transfer.next else transfer.head
+        index, payload = transfer.next, transfer.payload
+        deflated, data = payload.chunk(index)
+        head = b"" if index else transfer.head
         transfer.next += 1
-        last = transfer.next == transfer.payload.count
+        last = transfer.next == payload.count
         chunk = Chunk(self.session, self._number, transfer.number, head, data, last, deflated)
         self._number += 1
-        self._said += chunk.cost
+        self._said += _cost(payload.length(index), head)
         del self._streams[stream]
         if last:
             queue.popleft()
-            self.backlog -= transfer.payload.size
+            self.backlog -= payload.size
             self.sent += 1
         if queue:
             self._streams[stream] = queue  # at the end: the other streams come first
@@ -318,9 +325,10 @@ class Incoming:
             self._begin(chunk.session, -1)
             return Refusal(chunk.session)
         self._next += 1
+        cost = _cost(len(whole.parts[-1]), chunk.head)
         if chunk.last:
-            return Whole(whole.head, whole.parts, chunk.session, chunk.cost)
-        return self._credit(chunk.cost)
+            return Whole(whole.head, whole.parts, chunk.session, cost)
+        return self._credit(cost)
 
     def delivered(self, whole: Whole) -> Credit | None:
         """A message is where it belongs; return what to say."""

@@ -132,6 +132,23 @@ def test_no_more_is_under_way_than_the_window_and_a_chunk() -> None:
     assert pair.most <= WINDOW + CHUNK + OVERHEAD + 10
 
 
+def test_what_is_compressed_takes_as_much_of_the_window_as_what_is_not() -> None:
+    under_way = []
+    for deflate in (False, True):
+        pair = Pair()
+        data = bytes(100 * CHUNK)  # a hundred chunks of some 80 bytes each, when compressed
+        pair.outgoing.offer("s", b"head", Payload(data, deflate))
+        pair.send()
+        under_way.append(len(pair.there))  # each is a chunk's work for the receiver, at once
+        travelled = sum(map(len, pair.there))
+        pair.settle()
+        assert pair.got == [(b"head", data)]
+        assert pair.most <= WINDOW + CHUNK + OVERHEAD + 4
+        assert pair.outgoing.under_way == 0
+    assert under_way[0] == under_way[1] <= WINDOW // CHUNK + 1
+    assert travelled < CHUNK
+
+
 def test_the_last_chunk_is_credited_when_the_message_is_delivered() -> None:
     pair = Pair(window=1)
     offer(pair, "s", 1, 10)
