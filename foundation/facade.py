@@ -25,6 +25,8 @@ from typing import Any, Generic, TypeVar
 
 from foundation.errors import Unsendable
 from foundation.kernel.ops import spawn
+from foundation.kernel.process import CURRENT
+from foundation.kernel.values import Pid
 from foundation.otp import Call, GenServer, NoReply, reply
 from foundation.runtime.logs import log
 
@@ -62,13 +64,15 @@ class Step:
         return f"{self.function.__qualname__}({', '.join(parts)})"
 
 
-@dataclass
+@dataclass(eq=False)
 class Plan:
     """What facades sent inside ``with explain() as plan``, in order."""
 
     steps: list[Step] = field(default_factory=list)
     outer: Plan | None = field(default=None, repr=False)
     closed: bool = field(default=False, repr=False)
+    owner: Pid | None = field(default=None, repr=False)
+    since: int = field(default=0, repr=False)  # processes of the owner with a higher serial
 
     def __iter__(self) -> Iterator[Step]:
         return iter(self.steps)
@@ -81,9 +85,11 @@ class Plan:
 
 
 class _Watching:
-    """How many plans are open in this host; a fast path looks at it before anything else."""
+    """The plans that are open in this program; a fast path looks at ``count`` before anything."""
 
-    count = 0
+    def __init__(self) -> None:
+        self.count = 0
+        self.plans: list[Plan] = []
 
 
 watching = _Watching()
@@ -91,24 +97,44 @@ watching = _Watching()
 
 @contextlib.contextmanager
 def explain() -> Iterator[Plan]:
-    """Collect what facades send inside this block, in this process and the tasks it starts.
+    """Collect what facades send inside this block.
 
-    What is sent is sent: this is no dry run. A block inside another adds to both.
+    That is what this process sends, and what the asyncio tasks and the processes of this host
+    send that it starts inside the block (``Task.run``, ``spawn``), until the block ends. What
+    is sent is sent: this is no dry run. A block inside another adds to both.
     """
-    plan = Plan(outer=_PLAN.get())
+    plan = Plan(outer=_plan())
+    process = CURRENT.get()
+    if process is not None:
+        plan.owner = process.pid
+        plan.since = next(reversed(process.kernel.procs)).serial
     token = _PLAN.set(plan)
+    watching.plans.append(plan)
     watching.count += 1
     try:
         yield plan
     finally:
         plan.closed = True  # a task that was begun in the block may outlive it
         watching.count -= 1
+        watching.plans.remove(plan)
         _PLAN.reset(token)
+
+
+def _plan() -> Plan | None:
+    """Return the plan in whose block this code runs, or the process that started this one."""
+    found = _PLAN.get()
+    process = CURRENT.get() if found is None and watching.plans else None
+    while process is not None and process.parent is not None:
+        for plan in reversed(watching.plans):
+            if plan.owner == process.parent and plan.since < process.pid.serial:
+                return plan
+        process = process.kernel.procs.get(process.parent)
+    return found
 
 
 def note(function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
     """Say that a facade calls *function*: for those that look at ``watching.count`` themselves."""
-    plan = _PLAN.get()
+    plan = _plan()
     while plan is not None:
         if not plan.closed:
             plan.steps.append(Step(function, args, kwargs))

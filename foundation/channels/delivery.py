@@ -9,10 +9,11 @@ from typing import Any
 from foundation.channels.middleware import TRACE, run, trace_of
 from foundation.channels.state import ChannelsHost
 from foundation.channels.values import Envelope
-from foundation.cluster.pubsub.ops import subscribe
+from foundation.cluster.pubsub.ops import subscribe, unsubscribe
 from foundation.cluster.pubsub.subscription import Subscription as TopicSubscription
 from foundation.cluster.pubsub.values import DROP, Published
-from foundation.kernel.ops import current, exit, receive, send
+from foundation.facade import note, send_through, watching
+from foundation.kernel.ops import current, exit, receive, send, spawn
 from foundation.kernel.process import FunctionProcess, Process
 from foundation.kernel.reports import Notice
 from foundation.kernel.values import Down, Pid
@@ -80,12 +81,10 @@ class Subscription(TopicSubscription):
             NoProc: the subscriber is in another host; cancel it in a process of that host.
             NotInProcess: it was called outside a process.
         """
-        if not self.handled:
-            return super().cancel()
-        kernel = current().kernel
-        here = self.pid.host == kernel.address
-        found = here and super().cancel()
-        exit(self.pid, "shutdown")
+        here = not self.handled or self.pid.host == current().kernel.address
+        found = here and send_through(unsubscribe, self.topic, pid=self.pid)
+        if self.handled:
+            send_through(exit, self.pid, "shutdown")
         return found or not here
 
     def __reduce__(self) -> Any:
@@ -103,7 +102,9 @@ def start_handler(process: Process, inlet: Inlet, topic: str, handler: Any) -> T
     kernel = process.kernel
     made = kernel.spawn(FunctionProcess, (function, (inlet, handler), {}), parent=process)
     kernel.signals.monitor(made, handler if passes_on else process.pid)  # at once: none is missed
-    return subscribe(topic, tagged=True, pid=made.pid)
+    if watching.count:
+        note(spawn, function, inlet, handler)
+    return send_through(subscribe, topic, tagged=True, pid=made.pid)
 
 
 async def _handle(inlet: Inlet, handler: Callable[[Any], Any]) -> None:

@@ -14,7 +14,7 @@ from foundation.channels.routing import choose
 from foundation.channels.state import TABLE, ChannelsHost, channels_of
 from foundation.channels.values import PRIORITIES, Channel, Envelope
 from foundation.cluster import pubsub
-from foundation.facade import note, send_through, watching
+from foundation.facade import send_through, watching
 from foundation.kernel.ops import current
 from foundation.kernel.process import CURRENT, Process
 from foundation.kernel.values import Pid
@@ -178,19 +178,33 @@ def subscribe(
         Subscribes the process to the topic ``foundation:<channel>``. What matches, and the
         middleware of this node, is looked at in this host before a message gets into the mailbox
         (``through=``), and costs nothing where there is neither. A function gets a process of its
-        own that is subscribed, and so does a pid of another host, to pass messages on to it. As
+        own (``spawn``) that is subscribed, with ``tagged=True``, as it looks at that itself, for
+        the trace of the message; and so does a pid of another host, to pass messages on to it. As
         with the primitive, a process has one subscription to a topic: another one replaces what
         matches.
 
     Equivalent direct messages::
 
         from foundation.cluster.pubsub import DROP, subscribe
+        from foundation.otp import Down, me, monitor, receive, spawn
         from foundation.otp.registry_match import ANY, matches
 
         form = ANY if match is None else match
         through = lambda said: said.message if matches(form, said.message) else DROP
-        topic = "foundation:" + channel
-        subscribe(topic, through=None if match is None else through, pid=handler)
+        topic, owner = "foundation:" + channel, me()
+
+        async def handle():
+            monitor(owner)
+            while True:
+                item = await receive()
+                if type(item) is Down and item.reason != "normal":
+                    return
+                result = handler(item)
+                if hasattr(result, "__await__"):
+                    await result
+
+        pid = spawn(handle) if callable(handler) else handler
+        subscribe(topic, through=None if match is None else through, pid=pid)
 
     When to bypass:
         To subscribe to many topics by a pattern; to have the publisher and the metadata of each
@@ -206,8 +220,6 @@ def subscribe(
         return Subscription(topic, channel, handled=False)
     if type(handler) is not Pid and not callable(handler):
         raise TypeError(f"handler must be None, a pid or a function of a message, got {handler!r}")
-    if watching.count:
-        note(pubsub.subscribe, found.topic, tagged=True)
     topic = start_handler(process, inlet, found.topic, handler)
     return Subscription(topic, channel, handled=True)
 
@@ -232,15 +244,20 @@ def unsubscribe(subscription: Subscription | str) -> bool:
     Equivalent direct messages::
 
         from foundation.cluster.pubsub import unsubscribe
+        from foundation.otp import exit
 
-        unsubscribe("foundation:" + subscription)
+        if isinstance(subscription, str):
+            ended = unsubscribe("foundation:" + subscription)
+        else:
+            ended = unsubscribe(subscription.topic, pid=subscription.pid)
+            if subscription.handled:
+                exit(subscription.pid, "shutdown")
+        ended
 
     When to bypass:
         Not needed: ``subscription.cancel()`` is the same.
     """
     if isinstance(subscription, pubsub.Subscription):
-        if watching.count:
-            note(pubsub.unsubscribe, subscription.topic)
         return subscription.cancel()
     if not isinstance(subscription, str):
         raise TypeError(

@@ -171,13 +171,14 @@ async def drained(*, below: int = 1024 * 1024, timeout: float | None = None) -> 
     nothing is dropped.
 
     Args:
-        below: bytes.
+        below: bytes, 1 or more; 1 waits until nothing waits.
         timeout: seconds; None waits as long as it takes.
 
     Returns:
         False when the time passed first.
 
     Raises:
+        TypeError, ValueError: an argument is no such number.
         NotInProcess: it was called outside a process.
 
     What this does:

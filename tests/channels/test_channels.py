@@ -389,3 +389,22 @@ def test_a_message_goes_where_the_rules_say(
     assert why.startswith(f"{expected}: ")
     cluster.until(lambda: ears[expected].got == [message])
     assert sum(len(ear.got) for ear in ears.values()) == 1  # explaining sends nothing
+
+
+def test_explain_shows_the_process_of_a_handler_and_the_end_of_a_subscription(
+    cluster: ClusterSimulation,
+) -> None:
+    async def body() -> tuple[list[str], list[Any]]:
+        with explain() as plan:
+            handled = channels.subscribe("events", print)
+            handled.cancel()
+            own = channels.subscribe("events")
+            channels.unsubscribe(own)
+        pids = [handled.pid, own.pid]
+        return [step.function.__name__ for step in plan], [
+            (pids.index(step.kwargs["pid"]), step.args) for step in plan if "pid" in step.kwargs
+        ]
+
+    names, of_pids = cluster.run("a", body)
+    assert names == ["spawn", "subscribe", "unsubscribe", "exit", "subscribe", "unsubscribe"]
+    assert of_pids == [(0, ("foundation:events",))] * 2 + [(1, ("foundation:events",))]

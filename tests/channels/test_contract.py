@@ -23,6 +23,16 @@ FUNCTIONS = {
     if inspect.isfunction(getattr(channels, name)) and name not in ("specs", "current_trace")
 }
 LARGE = "x" * 20_000
+
+
+def ignore(message: Any) -> None:
+    """Do nothing with it."""
+
+
+async def ignore_in_time(message: Any) -> None:
+    """The same, ``async``."""
+
+
 ARGUMENTS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("broadcast", ("events", {"n": 1}), {}),
     ("broadcast", ("data", LARGE), {}),
@@ -30,6 +40,8 @@ ARGUMENTS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("broadcast", ("events", 1), {"priority": "low"}),
     ("subscribe", ("telemetry",), {}),
     ("subscribe", ("control",), {"match": str}),
+    ("subscribe", ("events", ignore), {}),
+    ("subscribe", ("events", ignore_in_time), {"match": str}),
     ("unsubscribe", ("events",), {}),
     ("route", ("m",), {}),
     ("route", (LARGE,), {}),

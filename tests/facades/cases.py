@@ -127,6 +127,7 @@ CASES = [
     Case(channels.broadcast, ("control", 1), {"compress": True, "include_local": False}),
     Case(channels.subscribe, ("events",)),
     Case(channels.subscribe, ("events",), {"match": str}),
+    Case(channels.subscribe, ("events", print)),
     Case(channels.unsubscribe, ("events",), before=listening),
     Case(channels.route, (("telemetry", 1),)),
     Case(channels.route, ("x" * 20_000,)),

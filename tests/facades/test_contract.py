@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +17,8 @@ from contract import Case, run_block, run_facade
 
 import foundation
 from foundation.cluster.pubsub import broadcast
-from foundation.facade import send_through
+from foundation.facade import send_through, watching
+from foundation.otp import Task, receive, send, spawn
 from foundation.testing.cluster_sim import ClusterSimulation
 
 
@@ -71,3 +73,48 @@ def test_a_plan_collects_steps_of_its_block_only_and_prints_them_as_calls() -> N
             "broadcast('t', 2, name='other')",
             "foundation.cluster.pubsub.broadcast",
         )
+
+
+def test_a_plan_has_what_the_tasks_and_processes_send_that_its_block_starts() -> None:
+    async def speak(message: Any) -> None:
+        send_through(broadcast, "t", message)
+
+    async def through_another(message: Any) -> None:
+        await Task.run(speak, message)
+
+    async def when_told() -> None:
+        await speak(await receive())
+
+    async def body() -> tuple[str, str, int, int]:
+        before = spawn(when_told)
+        with foundation.explain() as outer:
+            await asyncio.create_task(speak("asyncio"))
+            with foundation.explain() as inner:
+                await Task.run(speak, "task")
+            await Task.run(through_another, "a task of a task")
+            late = spawn(when_told)
+            send(before, "begun before the block")
+            await asyncio.sleep(0.1)
+        counted = len(outer)
+        send(late, "after the block")
+        await asyncio.sleep(0.1)
+        return str(outer), str(inner), len(outer) - counted, watching.count
+
+    async def of_another(plans: list[Any]) -> None:
+        with foundation.explain() as plan:
+            plans.append(plan)
+            await asyncio.sleep(1)
+
+    with ClusterSimulation(seed=1, nodes=1) as cluster:
+        cluster.form()
+        others: list[Any] = []
+        cluster.spawn("a", of_another, others)
+        outer, inner, later, count = cluster.run("a", body)
+        assert outer.splitlines() == [
+            "broadcast('t', 'asyncio')",
+            "broadcast('t', 'task')",
+            "broadcast('t', 'a task of a task')",
+        ]
+        assert inner == "broadcast('t', 'task')"
+        assert (later, count) == (0, 1)
+        assert len(others[0]) == 0

@@ -21,6 +21,7 @@ bounded, for each receiving host: beyond that a message is dropped for that host
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -189,15 +190,17 @@ async def drained(*, below: int = 1024 * 1024, timeout: float | None = None) -> 
     dropped. A host that has gone is not waited for.
 
     Args:
-        below: bytes.
+        below: bytes, 1 or more; 1 waits until nothing waits.
         timeout: seconds; None waits as long as it takes.
 
     Returns:
         False when the time passed first.
 
     Raises:
+        TypeError, ValueError: an argument is no such number.
         NotInProcess: it was called outside a process.
     """
+    _check_draining(below, timeout)
     kernel = current().kernel
     future = kernel.driver.new_future()
 
@@ -224,6 +227,22 @@ async def drained(*, below: int = 1024 * 1024, timeout: float | None = None) -> 
             forget()
         if handle is not None:
             handle.cancel()
+
+
+def _check_draining(below: Any, timeout: Any) -> None:
+    if type(below) is not int:
+        raise TypeError(f"below must be bytes, an int, got {below!r}")
+    if below < 1:
+        raise ValueError(
+            f"below must be 1 or more, got {below}: less than {below} bytes never wait; below=1 "
+            "waits until nothing waits"
+        )
+    if timeout is None:
+        return
+    if not isinstance(timeout, (int, float)) or isinstance(timeout, bool):
+        raise TypeError(f"timeout must be None or seconds, a number, got {timeout!r}")
+    if not 0 <= timeout < math.inf:
+        raise ValueError(f"timeout must be None or seconds of 0 or more, got {timeout}")
 
 
 def lanes() -> list[LaneState]:

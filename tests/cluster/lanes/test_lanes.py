@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from foundation import channels
 from foundation.cluster.lanes import CHUNK, lanes_of
 from foundation.cluster.lanes.values import LaneState
 from foundation.cluster.pubsub import broadcast, drained, lanes, publish, subscribe, volume
@@ -122,6 +124,49 @@ def test_drained_says_when_the_time_has_passed(cluster: ClusterSimulation) -> No
         return late, await drained(below=10_000_000), await drained()
 
     assert cluster.run("a", body) == (False, True, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "text"),
+    [
+        ({"below": 0}, ValueError, "below must be 1 or more, got 0"),
+        ({"below": -1}, ValueError, "below=1 waits until nothing waits"),
+        ({"below": True}, TypeError, "below must be bytes, an int, got True"),
+        ({"below": "x"}, TypeError, "got 'x'"),
+        ({"below": 1.0}, TypeError, "got 1.0"),
+        ({"below": None}, TypeError, "got None"),
+        ({"timeout": "x"}, TypeError, "timeout must be None or seconds, a number, got 'x'"),
+        ({"timeout": True}, TypeError, "got True"),
+        ({"timeout": -1}, ValueError, "seconds of 0 or more, got -1"),
+        ({"timeout": float("nan")}, ValueError, "got nan"),
+        ({"timeout": float("inf")}, ValueError, "got inf"),
+    ],
+)
+@pytest.mark.parametrize("function", [drained, channels.drained])
+def test_drained_refuses_what_would_never_come(
+    cluster: ClusterSimulation,
+    function: Any,
+    arguments: dict[str, Any],
+    error: type[Exception],
+    text: str,
+) -> None:
+    async def body() -> None:
+        await function(**arguments)
+
+    with pytest.raises(error, match=re.escape(text)):
+        cluster.run("a", body)
+
+
+def test_drained_below_1_waits_until_nothing_waits(cluster: ClusterSimulation) -> None:
+    listener = listen(cluster, "b")
+
+    async def body() -> int:
+        publish("t", block(1), bulk=True)
+        assert await drained(below=1)
+        return lanes()[0].backlog
+
+    assert cluster.run("a", body) == 0
+    cluster.until(lambda: len(listener.got) == 1)
 
 
 def test_a_receiver_that_dies_in_mid_transfer_frees_everything(cluster: ClusterSimulation) -> None:
