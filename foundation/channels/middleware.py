@@ -10,6 +10,9 @@ The first that was installed is the outermost. On the side ``"publish"`` the inn
 sends; what a middleware raises there, the caller of ``broadcast`` gets. On the side ``"deliver"``
 it gives the message to the subscriber; an error there is logged, and the message dropped. So a
 middleware that guards fails closed. Middleware must not wait.
+
+Message and metadata may be changed, and on the side ``"publish"`` priority and compress. What else
+an envelope says is so: to send on another channel, drop the message and broadcast it there.
 """
 
 from __future__ import annotations
@@ -18,25 +21,34 @@ import hashlib
 import inspect
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
 from foundation.channels.errors import MiddlewareError
 from foundation.channels.routing import LARGE
-from foundation.channels.values import Envelope
+from foundation.channels.values import PRIORITIES, Envelope
 from foundation.kernel.ops import current
 
 Next = Callable[[Envelope], Envelope | None]
 Middleware = Callable[[Envelope, Next], Envelope | None]
 SIDES = ("publish", "deliver")
+CHANGED = {
+    "publish": ("message", "metadata", "priority", "compress"),
+    "deliver": ("message", "metadata"),
+}
+FIXED = {
+    side: tuple(field.name for field in fields(Envelope) if field.name not in changed)
+    for side, changed in CHANGED.items()
+}
 
 
 def run(chain: Sequence[Middleware], envelope: Envelope, final: Next) -> Envelope | None:
     """Pass *envelope* through *chain* to *final*; return what the outermost returned.
 
     Raises:
-        MiddlewareError: one returned something else than an envelope or None.
+        MiddlewareError: one returned something else than an envelope or None, or changed what
+            cannot be changed.
         whatever they raise.
     """
     if not chain:
@@ -46,6 +58,8 @@ def run(chain: Sequence[Middleware], envelope: Envelope, final: Next) -> Envelop
     def following(passed: Envelope) -> Envelope | None:
         if type(passed) is not Envelope:
             raise MiddlewareError(f"{first!r} passed on {passed!r}, which is no Envelope")
+        if passed is not envelope:
+            _check_changes(first, envelope, passed)
         return run(rest, passed, final)
 
     result = first(envelope, following)
@@ -57,22 +71,69 @@ def run(chain: Sequence[Middleware], envelope: Envelope, final: Next) -> Envelop
     return result
 
 
+def _check_changes(middleware: Any, given: Envelope, passed: Envelope) -> None:
+    for name in FIXED[given.side]:
+        if getattr(passed, name) != getattr(given, name):
+            raise MiddlewareError(
+                f"{middleware!r} changed {name} from {getattr(given, name)!r} to "
+                f"{getattr(passed, name)!r}, which has no effect: on the side {given.side!r} a "
+                f"middleware changes {' and '.join(CHANGED[given.side])}"
+            )
+    if passed.priority not in (None, *PRIORITIES):
+        raise MiddlewareError(
+            f"{middleware!r} changed priority to {passed.priority!r}: it is None or one of "
+            f"{PRIORITIES}"
+        )
+    if passed.compress is not None and not _is_length(passed.compress):
+        raise MiddlewareError(
+            f"{middleware!r} changed compress to {passed.compress!r}: it is None, a bool or "
+            "bytes of 0 or more"
+        )
+
+
+def _is_length(value: Any) -> bool:
+    return isinstance(value, int) and value >= 0
+
+
 def made(middleware: Any, config: dict[str, Any]) -> Middleware:
     """Return what is to be called: an instance of a class, or a function with its settings.
 
     Raises:
-        TypeError: it is neither, or does not take *config*.
+        TypeError: it is neither, does not take *config*, or cannot be called with an envelope and
+            ``next``; or it is ``async``.
     """
     if inspect.isclass(middleware):
-        middleware = middleware(**config)
-    elif config:
-        middleware = partial(middleware, **config)
+        middleware, config = middleware(**config), {}
     if not callable(middleware):
         raise TypeError(
             "a middleware is a function of (envelope, next), or an object or class with "
             f"__call__(envelope, next); got {middleware!r}"
         )
-    return middleware  # type: ignore[no-any-return]
+    _check_call(middleware, config)
+    return partial(middleware, **config) if config else middleware
+
+
+def _check_call(middleware: Any, config: dict[str, Any]) -> None:
+    for each in (inspect.unwrap(middleware), type(middleware).__call__):
+        while isinstance(each, partial):
+            each = each.func
+        if inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each):
+            raise TypeError(
+                f"{middleware!r} is async, and middleware must not wait: it is called for each "
+                "message, and what it returns is sent or delivered at once; use a plain def"
+            )
+    try:
+        signature = inspect.signature(middleware)
+    except ValueError:  # some of C have none
+        return
+    try:
+        signature.bind(None, None, **config)
+    except TypeError as error:
+        settings = f", and {', '.join(config)} as further arguments" if config else ""
+        raise TypeError(
+            f"a middleware is called as (envelope, next){settings}; {middleware!r} takes "
+            f"{signature}: {error}"
+        ) from None
 
 
 def name_of(middleware: Any) -> str:
@@ -113,7 +174,7 @@ class Compression:
 
     def __call__(self, envelope: Envelope, next: Next) -> Envelope | None:
         """Say from which length on."""
-        if envelope.compress is None:
+        if envelope.compress is None and envelope.side == "publish":
             envelope = envelope.replace(compress=self.threshold)
         return next(envelope)
 

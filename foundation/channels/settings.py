@@ -104,7 +104,8 @@ async def use(
         Its name.
 
     Raises:
-        TypeError, ValueError: it is none, or an argument is wrong.
+        TypeError, ValueError: it is none (it cannot be called as *middleware* says, or is
+            ``async``), or an argument is wrong.
         Unsendable: it cannot be sent to other hosts.
         ChannelsNotStarted: this node runs without its facades.
         NotInProcess: it was called outside a process.

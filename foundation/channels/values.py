@@ -56,6 +56,9 @@ BUILT_IN = {
 class Envelope:
     """A message on its way through middleware. Middleware passes on a changed copy.
 
+    It may change *message* and *metadata*, on the side ``"publish"`` *priority* and *compress*
+    too; anything else that is changed is a ``MiddlewareError``.
+
     Attributes:
         channel: its name.
         message: what subscribers get.

@@ -67,6 +67,24 @@ def answer_nonsense(envelope: Envelope, next: Next) -> Any:
     return "nonsense"
 
 
+def lower(envelope: Envelope, next: Next) -> Envelope | None:
+    """Middleware that has everything sent as bulk."""
+    return next(envelope.replace(priority="low"))
+
+
+async def in_time(envelope: Envelope, next: Next) -> Envelope | None:
+    """What would be middleware, were it not ``async``."""
+    return next(envelope)
+
+
+class InTime:
+    """The same as a class."""
+
+    async def __call__(self, envelope: Envelope, next: Next) -> Envelope | None:
+        """Do nothing."""
+        return next(envelope)
+
+
 class Twice:
     """Middleware with a setting, on one side only."""
 

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
 from foundation import channels
 from foundation.channels import TRACE, Compression, MiddlewareError, Trace, Tracing, current_trace
-from foundation.channels.middleware import run
+from foundation.channels.middleware import made, run
 from foundation.channels.values import Envelope
 from foundation.cluster.pubsub import Published
 from foundation.facade import explain
 from foundation.kernel.values import Pid
 from foundation.otp import receive
 from foundation.testing.cluster_sim import ClusterSimulation
-from tests.channels.kit import App, Ear, Twice, answer_nonsense, fail, refuse_secrets, stamp
+from tests.channels.kit import (
+    App,
+    Ear,
+    InTime,
+    Twice,
+    answer_nonsense,
+    fail,
+    in_time,
+    lower,
+    refuse_secrets,
+    stamp,
+)
 from tests.cluster.pubsub.actors import Listener
 
 
@@ -86,7 +98,48 @@ def test_what_is_no_envelope_is_refused() -> None:
         run((lambda envelope, following: following("x"),), _envelope(), lambda e: e)
 
 
+def changing(**changes: Any) -> Any:
+    def middleware(envelope: Envelope, following: Any) -> Any:
+        return following(envelope.replace(**changes))
+
+    return middleware
+
+
+@pytest.mark.parametrize("side", ["publish", "deliver"])
+@pytest.mark.parametrize(
+    ("changes", "sides"),
+    [
+        ({"message": 2}, ("publish", "deliver")),
+        ({"metadata": {"a": 1}}, ("publish", "deliver")),
+        ({"priority": "low"}, ("publish",)),
+        ({"compress": True}, ("publish",)),
+        ({"compress": 0}, ("publish",)),
+        ({"channel": "control"}, ()),
+        ({"publisher": Pid("b/w1", 1, 1)}, ()),
+        ({"side": "both"}, ()),
+        ({"priority": "urgent"}, ()),
+        ({"compress": "yes"}, ()),
+        ({"compress": -1}, ()),
+    ],
+)
+def test_what_has_no_effect_when_it_is_changed_is_refused(
+    changes: dict[str, Any], sides: tuple[str, ...], side: str
+) -> None:
+    envelope = _envelope().replace(side=side)
+    chain = (changing(), changing(**changes), changing())
+    if side in sides:
+        assert run(chain, envelope, lambda e: e) == envelope.replace(**changes)
+    else:
+        with pytest.raises(MiddlewareError, match=f"changed {next(iter(changes))} "):
+            run(chain, envelope, lambda e: e)
+
+
 # In a cluster
+
+
+def test_a_priority_that_middleware_sets_counts(cluster: ClusterSimulation) -> None:
+    use(cluster, "a", lower)
+    assert say(cluster, "a", "events", 1) == ["publish('foundation:events', 1, bulk=True)"]
 
 
 def test_middleware_works_on_both_sides_in_all_hosts_of_its_node(
@@ -172,6 +225,15 @@ def test_a_class_is_made_with_its_settings(cluster: ClusterSimulation) -> None:
     [
         (7, {}, TypeError),
         (Twice, {"no_such": 1}, TypeError),
+        (stamp, {"no_such": 1}, TypeError),
+        (lambda envelope: envelope, {}, TypeError),
+        (lambda envelope, following, third: envelope, {}, TypeError),
+        (lambda *, envelope, following: envelope, {}, TypeError),
+        (in_time, {}, TypeError),
+        (partial(in_time), {}, TypeError),
+        (InTime, {}, TypeError),
+        (InTime(), {}, TypeError),
+        (Ear, {"cluster": 1}, TypeError),
         (stamp, {"sides": "both"}, ValueError),
         (stamp, {"sides": ()}, ValueError),
         (stamp, {"name": ""}, ValueError),
@@ -183,6 +245,25 @@ def test_bad_middleware_is_refused(
 ) -> None:
     with pytest.raises(error):
         use(cluster, "a", middleware, **options)
+    assert cluster.run("a", installed) == []
+
+
+async def installed() -> list[str]:
+    return channels.installed()
+
+
+def test_what_is_wrong_with_a_middleware_is_said() -> None:
+    with pytest.raises(TypeError, match=r"as \(envelope, next\), and foo as .*'foo'"):
+        made(stamp, {"foo": 1})
+    with pytest.raises(TypeError, match="is async, and middleware must not wait"):
+        made(in_time, {})
+
+
+@pytest.mark.parametrize(
+    "good", [stamp, Twice, Twice(), partial(stamp, mark="x"), lambda *args, **more: None]
+)
+def test_whatever_takes_an_envelope_and_next_is_middleware(good: Any) -> None:
+    assert callable(made(good, {}))
 
 
 def test_a_host_that_takes_the_place_of_another_has_the_middleware(
