@@ -9,8 +9,9 @@ few functions that are called very often), and ``explain`` collects what was rea
         await start_singleton(Scheduler)
     print(plan)     # start_child('foundation.processes', …, id='app.Scheduler', …)
 
-Each function is also a message: a ``Request`` of the same name, which the facade's server
-answers to any process that sends it.
+A function that asks or changes something is also a message: a ``Request``, which the facade's
+server answers to any process that sends it. What is about the process or the host that calls
+(``process_manager.watch``, ``channels.drained``) or sends nothing (``via``) is none.
 """
 
 from __future__ import annotations

@@ -268,6 +268,19 @@ def via(name: Any) -> Managed:
 
     Args:
         name: as it was started; of a part: ``(name, number)``.
+
+    What this does:
+        Sends nothing, and so is no message to the server either: it makes a value, which is
+        looked up in the host that uses it.
+
+    Equivalent direct messages::
+
+        from foundation.cluster.supervisor import whereis_child
+
+        whereis_child("foundation.processes", name)
+
+    When to bypass:
+        For one use: the block above is what each use of the name does.
     """
     check_name(name)
     return Managed(name)

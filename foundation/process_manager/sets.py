@@ -25,6 +25,8 @@ class ReplicaSet(Mapping[str, Pid]):
     """The replicas of a name: one on each node that may run it. Use it inside processes.
 
     A mapping from nodes to the replicas that run there now; ``failed`` says why others do not.
+    All but ``complete`` and ``stop`` is a look into this host's copy of what there is, by
+    ``which_children("foundation.processes")``, and sends nothing.
 
     Attributes:
         name: as it was started.
@@ -85,6 +87,22 @@ class ReplicaSet(Mapping[str, Pid]):
 
         Raises:
             TimeoutError: some do not; it names them, and why where that is known.
+
+        What this does:
+            Waits for changes of the supervisor's table in this host; sends nothing.
+
+        Equivalent direct messages::
+
+            from foundation.cluster.supervisor import await_children
+
+            def whole():
+                return not self.missing() and len(self) >= at_least
+
+            await await_children("foundation.processes", whole, timeout=timeout)
+            None
+
+        When to bypass:
+            To wait for something else: ``await_children`` with a condition of your own.
         """
         try:
             await send_through(
@@ -108,6 +126,18 @@ class ReplicaSet(Mapping[str, Pid]):
 
         Raises:
             ChildNotFound, TimeoutError: as ``process_manager.stop``.
+
+        What this does:
+            Has the supervisor want them no more, and waits until none runs.
+
+        Equivalent direct messages::
+
+            from foundation.cluster.supervisor import terminate_child
+
+            await terminate_child("foundation.processes", self.name, timeout=timeout)
+
+        When to bypass:
+            By a message: ``Stop(name)`` to ``foundation.process_manager``.
         """
         await send_through(terminate_child, SUPERVISOR, self.name, timeout=timeout)
 
@@ -115,6 +145,9 @@ class ReplicaSet(Mapping[str, Pid]):
 @dataclass(frozen=True)
 class PartitionSet:
     """The parts of a name, and the way to them. Use it inside processes.
+
+    All but ``complete`` and ``stop`` is a look into this host's copy of what there is, by
+    ``which_children("foundation.processes")``, or pure (``number``, ``route``), and sends nothing.
 
     Attributes:
         name: as it was started.
@@ -153,6 +186,22 @@ class PartitionSet:
 
         Raises:
             TimeoutError: some do not.
+
+        What this does:
+            Waits for changes of the supervisor's table in this host; sends nothing.
+
+        Equivalent direct messages::
+
+            from foundation.cluster.supervisor import await_children
+
+            def whole():
+                return len(self.pids()) >= self.partitions
+
+            await await_children("foundation.processes", whole, timeout=timeout)
+            None
+
+        When to bypass:
+            To wait for some parts only: ``await_children`` with a condition of your own.
         """
         try:
             await send_through(await_children, SUPERVISOR, self._whole, timeout=timeout)
@@ -172,5 +221,17 @@ class PartitionSet:
 
         Raises:
             ChildNotFound, TimeoutError: as ``process_manager.stop``.
+
+        What this does:
+            Has the supervisor want them no more, and waits until none runs.
+
+        Equivalent direct messages::
+
+            from foundation.cluster.supervisor import terminate_child
+
+            await terminate_child("foundation.processes", self.name, timeout=timeout)
+
+        When to bypass:
+            By a message: ``Stop(name)`` to ``foundation.process_manager``.
         """
         await send_through(terminate_child, SUPERVISOR, self.name, timeout=timeout)
