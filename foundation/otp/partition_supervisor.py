@@ -22,14 +22,8 @@ from foundation.kernel.kernel import Kernel
 from foundation.kernel.process import Process
 from foundation.kernel.values import Pid
 from foundation.otp.child_spec import ChildSpec, to_spec
-from foundation.otp.partition_table import (
-    Partitions,
-    install,
-    partition_index,
-    partitions_of,
-    publish,
-    withdraw,
-)
+from foundation.otp.partition_key import partition_index, plain
+from foundation.otp.partition_table import Partitions, install, partitions_of, publish, withdraw
 from foundation.otp.supervision import SupFlags
 from foundation.otp.supervisor import BaseSupervisor
 from foundation.otp.supervisor_calls import Refused, ask, refusal
@@ -62,9 +56,16 @@ def partition(name: Any, key: Any) -> Partition:
 
     Args:
         name: of the partition supervisor.
-        key: an integer goes to partition ``abs(key) % n``; anything else (text, bytes, tuples
-            of them, …) by a hash that is the same in every interpreter.
+        key: an integer goes to partition ``abs(key) % n``; text, bytes, None, other numbers,
+            UUIDs, members of enumerations, frozen dataclasses and tuples of all these by a hash
+            that is the same in every interpreter. Equal keys lead to the same partition, so
+            ``1.0`` and ``True`` do as ``1``.
+
+    Raises:
+        TypeError, ValueError: *key* is none of these, so it may mean another partition elsewhere.
     """
+    if type(key) is not str and type(key) is not int:
+        plain(key)
     return Partition(name, key)
 
 

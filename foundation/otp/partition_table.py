@@ -6,10 +6,9 @@ changes and to hosts that come up, and a host that is lost takes its entries wit
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, NamedTuple
 
-from foundation.kernel.codec import dumps, register
+from foundation.kernel.codec import register
 from foundation.kernel.kernel import Kernel
 from foundation.kernel.values import Pid
 
@@ -73,14 +72,6 @@ def withdraw(kernel: Kernel, supervisor: Pid) -> None:
     for name in [n for n, entry in table.items() if entry.supervisor == supervisor]:
         del table[name]
         kernel.remote.broadcast((_REMOVED, name, supervisor))
-
-
-def partition_index(key: Any, size: int) -> int:
-    """Return which of *size* partitions *key* belongs to; the same in every interpreter."""
-    if isinstance(key, int):
-        return abs(key) % size
-    data = key.encode("utf-8", "surrogatepass") if type(key) is str else dumps(key)
-    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big") % size
 
 
 register(Partitions, 61)

@@ -16,7 +16,7 @@ from foundation.cluster.supervisor import (
 )
 from foundation.facade import send_through
 from foundation.kernel.values import Pid
-from foundation.otp.partition_table import partition_index
+from foundation.otp.partition_key import partition_index
 from foundation.process_manager.values import SUPERVISOR, Managed, is_part
 
 
@@ -161,14 +161,23 @@ class PartitionSet:
         """Return the number of the part that *key* belongs to, alike on every node.
 
         An integer goes to part ``abs(key) % partitions``; anything else by a hash that is the same
-        in every interpreter.
+        in every interpreter. Equal keys lead to the same part.
+
+        Args:
+            key: text, bytes, a number, None, a UUID, a member of an enumeration, a frozen
+                dataclass, or a tuple of these. Classes count by their qualified name, so it is no
+                matter whether one is of ``__main__`` or imported.
+
+        Raises:
+            TypeError, ValueError: *key* is none of these, so it may mean another part elsewhere.
         """
         return partition_index(key, self.partitions)
 
     def route(self, key: Any) -> Managed:
         """Return the name of the part that *key* belongs to, for ``call``, ``cast`` and ``send``.
 
-        It is looked up at each use, so it stays right when the part is restarted or moves.
+        It is looked up at each use, so it stays right when the part is restarted or moves. As for
+        what may be a key, and for errors, see ``number``.
         """
         return Managed((self.name, self.number(key)))
 

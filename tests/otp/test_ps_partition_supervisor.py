@@ -12,7 +12,8 @@ from foundation.errors import InvalidChildSpec, NoProc, StartError
 from foundation.kernel.ops import call, cast, me, monitor, send, trap_exit, whereis
 from foundation.otp.dynamic_supervisor import DynamicSupervisor
 from foundation.otp.partition_supervisor import PartitionSupervisor, partition
-from foundation.otp.partition_table import partition_index, partitions_of
+from foundation.otp.partition_key import partition_index
+from foundation.otp.partition_table import partitions_of
 from foundation.otp.supervision import ChildCounts
 from foundation.otp.supervisor import Supervisor
 from foundation.testing import Simulation
@@ -107,7 +108,7 @@ def test_ps_02_cast_send_and_monitor(run):
 
 def test_ps_02_the_hash_is_stable_across_interpreters():
     code = (
-        "from foundation.otp.partition_table import partition_index as f;"
+        "from foundation.otp.partition_key import partition_index as f;"
         "print([f(k, 1000) for k in ('ann', b'bob', ('a', 1), None, 2.5, 'caf\\xe9', -7)])"
     )
     answers = {
