@@ -65,7 +65,7 @@ def _plain(part: Any, key: Any, depth: int) -> Any:
     if _keeps_equality(kind, Enum):
         # Of flags several may be set; other members have a name of their own, aliases have not.
         return (kind.__qualname__, part.value if isinstance(part, Flag) else part.name)
-    names = _compared(kind)
+    names = _compared(kind)  # type: ignore[arg-type]
     if names is not None:
         return _parts((kind.__qualname__, *(getattr(part, name) for name in names)), key, depth)
     inside = "" if part is key else f" in {key!r:.200}"
@@ -77,7 +77,7 @@ def _plain(part: Any, key: Any, depth: int) -> Any:
     )
 
 
-def _keeps_equality(kind: type, base: type) -> bool:
+def _keeps_equality(kind: Any, base: Any) -> bool:
     """Whether *kind* is *base*, or is compared as it."""
     return kind is base or (issubclass(kind, base) and kind.__eq__ is base.__eq__)
 
@@ -110,7 +110,8 @@ def _compared(kind: type) -> tuple[str, ...] | None:
     if options is None or not (options.frozen and options.eq):
         return None
     names = [field.name for field in dataclasses.fields(kind) if field.compare]
-    own, usual = (getattr(each.__eq__, "__code__", None) for each in (kind, _like(names)))
+    own: Any = getattr(kind.__eq__, "__code__", None)
+    usual: Any = _like(names).__eq__.__code__
     if own is None or (own.co_code, own.co_names) != (usual.co_code, usual.co_names):
         return None  # it has an ``__eq__`` of its own
     return tuple(names)

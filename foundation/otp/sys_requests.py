@@ -8,7 +8,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from foundation.errors import Exit
-from foundation.kernel.codec import register
+from foundation.kernel.codec import dumps, register
 from foundation.kernel.process import Caller
 from foundation.kernel.values import Crash
 from foundation.otp.debug import Debug, debug_of
@@ -55,16 +55,23 @@ def serve(process: ServerProcess, caller: Caller) -> None:
         kernel.answer(caller, True, SysFailed(Crash.from_exception(error)))
 
 
-def _export_state(process: ServerProcess, reason: Any) -> None:
-    """Answer with what ``export_state()`` returns and end, in one step.
+def _export_state(process: ServerProcess, reason: Any, most: int) -> None:
+    """Answer with the bytes of what ``export_state()`` returns and end, in one step.
 
-    No message is handled in between, so what is exported is the last state there was.
+    No message is handled in between, so what is exported is the last state there was. The server
+    lives on when it cannot be exported, or has more bytes than *most*.
     """
+    caller = process.current
     state = process.server.export_state()
     if type(state) is CoroutineType:
         state.close()
         raise TypeError("export_state must be a plain `def`: nothing may happen meanwhile")
-    process.stop(reason, state)
+    data = dumps(state)
+    if len(data) > most:
+        raise ValueError(f"it has {len(data):,} bytes, and may have {most:,}")
+    process.kernel.answer(caller, True, data)
+    process.current = None
+    process.stop(reason)
 
 
 def _get_state(process: ServerProcess) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import pytest
 from foundation.errors import InvalidChildSpec, NoProc, StartError
 from foundation.kernel.ops import call, cast, me, monitor, send, trap_exit, whereis
 from foundation.otp.dynamic_supervisor import DynamicSupervisor
-from foundation.otp.partition_supervisor import PartitionSupervisor, partition
 from foundation.otp.partition_key import partition_index
+from foundation.otp.partition_supervisor import PartitionSupervisor, partition
 from foundation.otp.partition_table import partitions_of
 from foundation.otp.supervision import ChildCounts
 from foundation.otp.supervisor import Supervisor

@@ -15,7 +15,7 @@ from foundation.cluster.supervisor.desired import Desired
 from foundation.cluster.supervisor.ids import shown
 from foundation.cluster.supervisor.placement import Candidates, candidates
 from foundation.cluster.supervisor.reconcile import Action, Case
-from foundation.cluster.supervisor.records import SETTLED, Entry, Record, table_of
+from foundation.cluster.supervisor.records import ALIVE, SETTLED, Entry, Record, table_of
 from foundation.cluster.supervisor.waiters import Waiters
 from foundation.cluster.supervisor.work import Work
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 
 DRAIN_MOVES = 100  # at a time, when all must go
+OFFER_SECONDS = 0.05  # about, until what was not taken is offered again
 FULL_RATE = 5000.0  # children looked at each second, while nothing changes
 
 
@@ -97,6 +98,10 @@ class Coordinator:
     def place(self, key: bytes, record: Record) -> str | None:
         """Return the node where the child belongs."""
         return self.prefers(record) or self.owner(key, record)
+
+    def writer(self, key: bytes) -> str | None:
+        """Return the node that writes the moves of a child; labels are no matter."""
+        return self.candidates.owner(key, ())
 
     # What has changed
 
@@ -205,11 +210,16 @@ class Coordinator:
             home_gone=wanted is not None and self._service.home_gone(wanted.home),
             prefers="" if wanted is None else self.prefers(wanted),
             offered=local is not None and local.offered,
+            failed="" if local is None else local.failed_by(wanted),
         )
 
+    @property
+    def _emptied(self) -> bool:
+        """Whether all children must go from this node."""
+        return self.leaving or self._agent.node in self.candidates.draining
+
     def _moves_left(self) -> int:
-        draining = self.leaving or self._agent.node in self.candidates.draining
-        limit = DRAIN_MOVES if draining else self.max_moves
+        limit = DRAIN_MOVES if self._emptied else self.max_moves
         return limit - len(self.work.moving)
 
     def _act(self, key: bytes, action: Action) -> None:
@@ -221,18 +231,44 @@ class Coordinator:
         elif action.kind == reconcile.DROP:
             work.remove(key)
         elif action.kind == reconcile.OFFER:
-            refused = Action(reconcile.WAIT, f"{action.to!r} does not take it yet")
-            work.offer(key, action.to, lambda: self.why.update({key: refused}))
+            work.offer(key, action.to, lambda: self._refused(key, action.to))
         elif action.kind == reconcile.MOVE:
-            work.stop(key, action.why, "export")
+            asked = record is not None and record.target == action.to and not self._emptied
+            work.stop(key, action.why, "move" if asked else "export")
+        elif action.kind == reconcile.RELEASE:
+            work.retry(key)
+        elif action.kind == reconcile.UNDO and record is not None:
+            self._have_undone(key, record, action)
         else:
             work.stop(key, action.why, "kill" if action.kind == reconcile.KILL else "shutdown")
 
-    def take(self, key: bytes, generation: int, version: Any, state: bytes | None) -> bool:
-        """Another node passes a child on, with its state; False: not now."""
+    def _have_undone(self, key: bytes, record: Record, action: Action) -> None:
+        """Tell the node that writes moves; it is told again until the record has changed."""
+        self.why[key] = action
+        writer = self.writer(key)
+        if writer is not None:
+            args = (self.name, key, record.version, action.why)
+            self._agent.ask(writer, "sup_move_undo", args, lambda ok, value: None)
+
+    def _refused(self, key: bytes, to: str) -> None:
+        """The node *to* does not take what was offered to it: it is asked again soon."""
+        self.why[key] = Action(reconcile.WAIT, f"{to!r} does not take it yet")
+        pause = OFFER_SECONDS * (1 + self._agent.rng.random())  # two may be asking each other
+        self._service.later(pause, lambda: self.dirty(key))
+
+    def take(
+        self, origin: str, key: bytes, generation: int, version: Any, state: bytes | None
+    ) -> bool:
+        """The node *origin* passes a child on, with its state; False: not now."""
         record = self.desired.wanted(key)
         if record is None or record.instance != tuple(version) or not self.running:
             return False
+        mine = self.work.locals.get(key)
+        if mine is not None and mine.offered:
+            return False  # the other node may have taken it: not both may let it go (O2)
+        for node, entry in self.observed.get(key, {}).items():
+            if node not in (origin, self._agent.node) and entry.status in ALIVE:
+                return False  # it ran there, and that it has left is not known here yet
         self.work.take(key, record, generation, state)
         return True
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from foundation.cluster.supervisor.records import ALIVE, Entry, Version
+from foundation.cluster.supervisor.records import ALIVE, Entry, Record, Version
 from foundation.kernel.values import Pid
 from foundation.otp.restart_window import RestartWindow
 
@@ -20,11 +20,16 @@ class Local:
         lost: the worker hosts that died under it, perhaps by its doing.
         retry_at: when it is tried again.
         offered: it is being offered to another node.
+        taken: another node has passed it on, and it has not run here since.
+        arrives: it starts here since a request moved it here; if it cannot, it goes back.
+        tried: version of the record by which it was last started, or told to move.
+        failed: the version of the record by which it should be on another node, or here, and cannot
+            be; and why.
     """
 
     __slots__ = (
-        "failures", "generation", "host", "lost", "note", "offered", "pid", "retry_at", "state",
-        "status", "version",
+        "arrives", "failed", "failures", "generation", "host", "lost", "note", "offered", "pid",
+        "retry_at", "state", "status", "taken", "tried", "version",
     )  # fmt: skip
 
     def __init__(self, status: str, generation: int, version: Version) -> None:
@@ -39,11 +44,20 @@ class Local:
         self.lost = RestartWindow(*LOST_HOSTS)
         self.retry_at = 0.0
         self.offered = False
+        self.taken = False
+        self.arrives = False
+        self.tried = version
+        self.failed: tuple[Version, str] | None = None
 
     @property
     def alive(self) -> bool:
         """Whether a process may be there."""
         return self.status in ALIVE
+
+    def failed_by(self, record: Record | None) -> str:
+        """Say why it cannot be where *record* says; ``""`` when that is not known."""
+        found = self.failed
+        return found[1] if found and record is not None and found[0] == record.version else ""
 
     @property
     def entry(self) -> Entry:

@@ -5,21 +5,24 @@ ordinary move. All moves of a child are written by one node at a time, which ren
 chooses, so that of two moves the later one holds, and one that was answered is known to the next.
 
     caller's agent ── sup_move_at ──▶ the node that writes ── record ──▶ all
-                   ◀── where it runs ──
+                   ◀── where it runs ──      ▲
+                                             └── sup_move_undo ── a node that finds it impossible
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from foundation.cluster.host import Done
 from foundation.cluster.supervisor.coordinator import Coordinator
 from foundation.cluster.supervisor.placement import explain_none
-from foundation.cluster.supervisor.records import QUARANTINED, RUNNING, Record
+from foundation.cluster.supervisor.records import ALIVE, HOW, QUARANTINED, RUNNING, Record
 from foundation.cluster.supervisor.service import SupervisorService
 from foundation.cluster.supervisor.settings import unknown
 
 LOOK = 0.05  # seconds between two looks, until the members agree or a record has come
+MOST_WHY = 1000  # characters of a reason in a record
 LOOKS = 3  # for a record that is not there
 LATE = ("late",)  # nobody waits any more; the question must be answered all the same
 AGAIN = ("again",)  # this node does not write the moves of that child (any more)
@@ -33,6 +36,7 @@ class Moves:
         self._agent = service.agent
         self._agent.serves["sup_move"] = self._serve
         self._agent.serves["sup_move_at"] = self._serve_at
+        self._agent.serves["sup_move_undo"] = self._serve_undo
 
     # In the caller's agent
 
@@ -51,7 +55,7 @@ class Moves:
                 done(False, unknown(name))
             elif not service.settled:
                 service.later(LOOK, attempt)
-            elif (writer := _writer(coordinator, key)) is None:
+            elif (writer := coordinator.writer(key)) is None:
                 done(True, ("refused", explain_none(coordinator.candidates, (), name)))
             else:
                 self._agent.ask(writer, "sup_move_at", (name, key, to, left), answered)
@@ -78,7 +82,7 @@ class Moves:
                 done(True, AGAIN)
                 return
             record = coordinator.desired.wanted(key)
-            if _writer(coordinator, key) != self._agent.node:
+            if coordinator.writer(key) != self._agent.node:
                 done(True, AGAIN)
             elif record is not None:
                 self._move(coordinator, key, record, to, deadline, done)
@@ -88,6 +92,26 @@ class Moves:
                 done(True, ("unknown",))
 
         look(LOOKS)
+
+    def _serve_undo(
+        self, origin: str, done: Done, name: str, key: bytes, version: Any, why: str
+    ) -> None:
+        """Undo the move of that version, unless something newer has been written."""
+        service, coordinator = self._service, self._service.known(name)
+        record = None if coordinator is None else coordinator.desired.wanted(key)
+        if (
+            coordinator is None
+            or record is None
+            or not record.target
+            or record.version != tuple(version)
+            or coordinator.writer(key) != self._agent.node
+            or not service.settled
+        ):
+            done(True, False)
+        else:
+            news = coordinator.desired.next_version(self._agent.node)
+            back = record.undone(news, str(why)[:MOST_WHY])
+            service.replication.write(name, key, back, lambda: done(True, True))
 
     def _move(
         self,
@@ -102,15 +126,25 @@ class Moves:
         if refusal:
             done(True, ("refused", refusal))
             return
-        wanted = record.moved(coordinator.desired.next_version(self._agent.node), to)
+        version = coordinator.desired.next_version(self._agent.node)
+        target = to or coordinator.owner(key, record) or ""
+        wanted = record.moved(version, to, target, _undo(coordinator, key, record, target))
         watch = _Watch(coordinator, key, wanted, done)
         self._service.later(max(0.0, deadline - self._service.now()), watch.late)
         self._service.replication.write(coordinator.name, key, wanted, watch.look)
 
 
-def _writer(coordinator: Coordinator, key: bytes) -> str | None:
-    """Return the node that writes the moves of a child; labels are no matter."""
-    return coordinator.candidates.owner(key, ())
+def _undo(coordinator: Coordinator, key: bytes, record: Record, target: str) -> str:
+    """Return what the child is to prefer when it cannot go to *target*: where it was, in effect."""
+    entries = coordinator.observed.get(key, {})
+    there = entries.get(record.target)
+    wishes = [record.prefers, "", *coordinator.candidates.eligible(record.labels)]
+    if record.target and (there is None or there.status != RUNNING):
+        wishes.insert(0, record.undo)  # it has not arrived yet where it was moved before
+    elif coordinator.place(key, record) == target:  # it has yet to go where it belongs
+        wishes[:0] = [node for node, entry in entries.items() if entry.status in ALIVE]
+    places = ((wish, coordinator.place(key, replace(record, prefers=wish))) for wish in wishes)
+    return next((wish for wish, place in places if place not in (target, None)), "")
 
 
 def _refusal(coordinator: Coordinator, record: Record, to: str) -> str:
@@ -164,6 +198,8 @@ class _Watch:
         record = coordinator.desired.wanted(key)
         if record is None or record.instance != self._record.instance:
             return ("unknown",)
+        if record.failed:
+            return self._undone(record)
         wanted = self._record.prefers
         if record.prefers != wanted:
             return ("refused", f"it was moved again, to {record.prefers or 'its place'!r}")
@@ -175,4 +211,27 @@ class _Watch:
             return ()
         if entry.status == RUNNING:
             return ("moved", entry.pid)
-        return ("refused", entry.note) if entry.status == QUARANTINED else ()
+        if entry.status == QUARANTINED:
+            return ("refused", f"it failed there too often, and is in quarantine: {entry.note}")
+        return ()
+
+    def _undone(self, record: Record) -> tuple[Any, ...]:
+        """Say what has become of a child that could not be moved, once that is known."""
+        coordinator, key = self._coordinator, self._key
+        node = coordinator.place(key, record)
+        if node is None:
+            return ("refused", f"{record.failed}; no node may run it")
+        entries = coordinator.observed.get(key, {})
+        entry = entries.get(node)
+        if entry is None or len(entries) > 1:
+            return ()
+        if entry.status == RUNNING:
+            how = f", {entry.note}" if entry.note.startswith(HOW) else ""
+            return ("refused", f"{record.failed}; it goes on on {node!r}{how}")
+        if entry.status == QUARANTINED:
+            text = (
+                f"{record.failed}; on {node!r} it failed as well, and stopped there, without its "
+                f"state, which is lost ({entry.note}); move it to a node that can run it"
+            )
+            return ("refused", text)
+        return ()

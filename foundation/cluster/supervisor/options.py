@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -117,13 +118,19 @@ def records(
     """Return the keys and records of a child: one, or one for each partition.
 
     Raises:
-        InvalidChildSpec: the spec says what means nothing here.
+        InvalidChildSpec: the spec says what means nothing here, or its class cannot move.
         TypeError, ValueError: the id is not plain data.
         Unsendable: an argument cannot travel, or the spec is too large.
     """
     if spec.significant:
         raise InvalidChildSpec(
             f"child {id!r} is significant, which means nothing under a distributed supervisor"
+        )
+    target = spec.start[0]
+    if inspect.iscoroutinefunction(getattr(target, "export_state", None)):
+        raise InvalidChildSpec(
+            f"export_state of {target.__qualname__} is async def, and must be a plain def: nothing "
+            "may happen between the export and the end; import_state may be either"
         )
     key = key_of(id)
     record = Record(

@@ -16,6 +16,11 @@ request prefers a node, and members hear of that one after the other. So only th
 nobody has, the place merely says where it goes from there; an entry on offer is not started until
 the offer is answered; and a node that is not the owner takes one only when all members have seen
 that it has (``service.py``), so that the owner never finds nobody in between.
+
+A move that was asked for and cannot be made (the state cannot be exported, or the child does not
+start at the new place) is *undone*: the node that finds that out keeps the child, or its entry with
+the state, and tells the node that writes the moves of the child; that one writes a record as
+another move would, and the entry goes back as it came.
 """
 
 from __future__ import annotations
@@ -44,6 +49,8 @@ MOVE = "move"  # end it here, to go on at ``to``
 OFFER = "offer"  # pass on what has ended here, to ``to``
 DROP = "drop"  # remove an entry without a process
 FORGET = "forget"  # want it no longer, everywhere
+UNDO = "undo"  # have the move undone by which it should be elsewhere, or here
+RELEASE = "release"  # of what rests here: have it go on at ``to``
 
 
 class Action(NamedTuple):
@@ -78,6 +85,8 @@ class Case:
         home_gone: whether the life of the node that a temporary child is bound to is over.
         prefers: the node that it was moved to on request, if that may run it; or ``""``.
         offered: whether this node's entry is being offered to another.
+        failed: why the move that *record* asks for is not possible: what runs here cannot go, or
+            what was moved here cannot start; or ``""``.
     """
 
     me: str
@@ -93,6 +102,7 @@ class Case:
     home_gone: bool = False
     prefers: str = ""
     offered: bool = False
+    failed: str = ""
 
     @property
     def place(self) -> str | None:
@@ -187,6 +197,8 @@ def _decide_token(case: Case, mine: Entry) -> Action:
     if case.place != case.me:
         return Action(OFFER, _belongs(case), case.place)
     holders = [node for node, entry in case.others.items() if entry.status in TOKENS]
+    if case.failed:
+        return Action(UNDO, case.failed)
     if mine.status == MOVING and holders:
         return Action(OFFER, f"it was passed on to {holders[0]!r}", holders[0])
     if case.hindered:
@@ -205,6 +217,8 @@ def _decide_running(case: Case, mine: Entry, record: Record) -> Action:
         return OK
     if record.restart == "temporary":
         return Action(WAIT, "temporary children do not move")
+    if case.failed:
+        return Action(UNDO, case.failed)
     if case.others:
         node = min(case.others)
         return Action(WAIT, f"it is {case.others[node].status} on {node!r}, too")
@@ -222,9 +236,13 @@ def _decide_resting(case: Case) -> Action:
     for node, entry in case.others.items():
         if entry.status in ALIVE:
             return Action(DROP, f"it is {entry.status} on {node!r}")
-    if case.place not in (case.me, None):
-        return Action(DROP, _belongs(case))
-    return OK
+    if case.place in (case.me, None):
+        return OK
+    if case.failed:
+        return Action(UNDO, case.failed)
+    if case.place == case.owner:
+        return Action(DROP, _belongs(case))  # that node starts it
+    return Action(RELEASE, _belongs(case), case.place or "")
 
 
 def survivor(copies: Mapping[str, Entry], owner: str | None) -> str:

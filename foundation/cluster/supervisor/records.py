@@ -24,6 +24,9 @@ HOLDING = "holding"  # it was taken over from another node and is about to start
 QUARANTINED = "quarantined"  # it failed too often; it is tried again later
 IGNORED = "ignored"  # its init returned ``Ignore()``
 
+WITH_STATE, WITHOUT_STATE = "with its state", "without its state"  # how one that moved goes on
+HOW = (WITH_STATE, WITHOUT_STATE)
+
 ALIVE = (STARTING, RUNNING, STOPPING, LEAVING)  # a process may be there
 SETTLED = (STARTING, RUNNING)  # ... and is meant to be
 TOKENS = (MOVING, HOLDING)  # nothing runs, and whoever has this may start it
@@ -53,6 +56,10 @@ class Record:
             terminated.
         prefers: the node that it was moved to, which runs it whenever it may; or ``""``.
         born: the version that it was started or declared with, where it was moved since.
+        target: the node to which a request has moved it; or ``""``. If it cannot go there, the
+            move is undone: what it *prefers* is then ``undo``, and ``failed`` says why.
+        undo: see *target*.
+        failed: see *target*.
     """
 
     version: Version
@@ -69,6 +76,9 @@ class Record:
     deleted: bool = False
     prefers: str = ""
     born: Version | None = None
+    target: str = ""
+    undo: str = ""
+    failed: str = ""
 
     @property
     def declared(self) -> bool:
@@ -84,12 +94,28 @@ class Record:
         """
         if self.token:
             return self.born or self.version
-        plain = replace(self, version=(0, ""), prefers="", born=None)
+        moved = {"prefers": "", "born": None, "target": "", "undo": "", "failed": ""}
+        plain = replace(self, version=(0, ""), **moved)  # type: ignore[arg-type]
         return (0, blake2b(repr(plain).encode(), digest_size=8).hexdigest())
 
-    def moved(self, version: Version, to: str) -> Record:
-        """Return what says that the same child is to run on the node *to*, if it may."""
-        return replace(self, version=version, prefers=to, born=self.born or self.version)
+    def moved(self, version: Version, to: str, target: str, undo: str) -> Record:
+        """Return what says that the same child is to run on the node *to*, if it may.
+
+        Args:
+            version: of that record.
+            to: the node; ``""``: its owner.
+            target: which node that is now.
+            undo: what it prefers when it cannot go there.
+        """
+        born = self.born or self.version
+        news = {"target": target, "undo": undo, "failed": ""}
+        return replace(self, version=version, prefers=to, born=born, **news)  # type: ignore[arg-type]
+
+    def undone(self, version: Version, why: str) -> Record:
+        """Return what says that the same child could not be moved."""
+        return replace(
+            self, version=version, prefers=self.undo, target="", undo="", failed=why or "unknown"
+        )
 
 
 class Entry(NamedTuple):

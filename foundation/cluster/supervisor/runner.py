@@ -24,6 +24,7 @@ from typing import Any
 
 from foundation.cluster.supervisor.ids import shown
 from foundation.cluster.supervisor.packing import Unpacker
+from foundation.cluster.supervisor.records import WITH_STATE, WITHOUT_STATE
 from foundation.cluster.supervisor.runner_child import (
     ENDING,
     PATIENCE,
@@ -36,11 +37,10 @@ from foundation.cluster.supervisor.runner_child import (
 from foundation.cluster.supervisor.runner_process import RunnerProcess
 from foundation.cluster.supervisor.starter import Starter
 from foundation.errors import CallExit, FoundationError
-from foundation.kernel.codec import dumps
 from foundation.kernel.kernel import Kernel
 from foundation.kernel.peer import pack_reason
 from foundation.kernel.reports import Notice, SupervisorReport
-from foundation.kernel.values import Down, ExitMsg, Pid, reason_of
+from foundation.kernel.values import Down, ExitMsg, Pid
 from foundation.otp.results import Ignored
 from foundation.otp.supervision import RESTART, after_exit
 from foundation.otp.supervisor_process import pid_of
@@ -89,6 +89,7 @@ class Runner:
         limits: tuple[int, float],
         state: bytes | None,
         first: bool,
+        arrives: bool,
         leased: bool,
         shipped: bool,
     ) -> None:
@@ -102,6 +103,7 @@ class Runner:
             return
         child = RunnerChild(key, generation, found, tuple(limits))  # type: ignore[arg-type]
         child.first, child.leased, child.state = first, leased, state
+        child.arrives = arrives
         self._children[key] = child
         if leased and self._kernel.driver.now() >= self._lease:
             self._gone(child)
@@ -115,7 +117,7 @@ class Runner:
         elif how == "kill":
             self._kill(child)
         else:
-            self._stop(child, how == "export")
+            self._stop(child, how)
 
     def _on_lease(self, until: float) -> None:
         self._lease = until
@@ -162,20 +164,23 @@ class Runner:
             return
         self._by_pid[child.pid] = child
         child.stage, child.first, child.patience = RUNNING, False, PATIENCE
-        self._report("started", child.key, child.generation, child.pid)
+        child.arrives = False
+        note, child.note = child.note if attempt.state is None else WITH_STATE, ""
+        self._report("started", child.key, child.generation, child.pid, note)
 
     def _start_failed(self, child: RunnerChild, reason: Any, state: bytes | None) -> None:
+        again = _is_taken(reason) and child.patience > 0
         if state is not None:
-            if _is_taken(reason) and child.patience:
+            if again:
                 child.state = state  # nobody has imported it yet
-            else:
+            elif not child.arrives:  # else the agent has it still
                 self._state_lost(child, f"it failed to start with it: {_text(reason)}")
-        if child.first:
+        if child.first or (child.arrives and not again):
             self._forget(child)
             text = _text(reason)
             self._report("failed", child.key, child.generation, pack_reason(reason), text)
             return
-        if _is_taken(reason) and child.patience:
+        if again:
             child.patience -= 1
             child.timer = self._kernel.later(NAME_SECONDS, lambda: self._launch(child))
             return
@@ -209,7 +214,9 @@ class Runner:
     def _ended(self, child: RunnerChild, reason: Any) -> None:
         child.pid = None
         child.cancel_timer()
-        if child.stage == ENDING:
+        if child.stays:
+            self._keep(child, f"it ended before: {_text(reason)}")
+        elif child.stage == ENDING:
             self._gone(child)
             return
         restart = after_exit(child.spec.restart, reason)
@@ -232,57 +239,72 @@ class Runner:
         self._report("restarting", child.key, child.generation, _text(reason))
         self._launch(child)
 
-    def _stop(self, child: RunnerChild, export: bool) -> None:
+    def _stop(self, child: RunnerChild, how: str) -> None:
         if child.stage == ENDING:
+            if child.stays:  # it must end now, whatever becomes of its state
+                child.stays = child.export = False
+                self._end(child)
             return
         if child.pid is None:
             self._kill(child)
             return
         child.stage = ENDING
-        pid, shutdown = child.pid, child.spec.shutdown
         # The monitor, not the link, tells of the end: a child may have unlinked itself (SUP-18).
-        self._kernel.signals.monitor(self.process, pid)
+        child.watch = self._kernel.signals.monitor(self.process, child.pid)
+        moves = how in ("export", "move") and child.spec.shutdown != "brutal_kill"
+        child.export = moves and hasattr(child.spec.start[0], "export_state")
+        child.stays = child.export and how == "move"
+        if child.export:
+            self._ask_state(child, child.pid)
+        if not child.stays:
+            self._end(child)
+
+    def _end(self, child: RunnerChild) -> None:
+        """Have it end, in the time that it has for that."""
+        pid, shutdown = child.pid, child.spec.shutdown
+        if pid is None or child.stage != ENDING:
+            return
         if shutdown == "brutal_kill":
             self._kernel.signals.signal(self.process.pid, pid, "kill")
             return
         limit = shutdown if isinstance(shutdown, (int, float)) else math.inf
-        if export and hasattr(child.spec.start[0], "export_state"):
-            child.export = True
+        if child.export:
             limit = limit if limit != math.inf else EXPORT_SECONDS
-            self._ask_state(child, pid)
         else:
             self._kernel.signals.signal(self.process.pid, pid, "shutdown")
-        if limit != math.inf and child.stage == ENDING and child.pid is not None:
+        if limit != math.inf and child.pid is not None:
             child.timer = self._kernel.later(limit, lambda: self._kill(child))
+
+    def _keep(self, child: RunnerChild, why: str) -> None:
+        """It goes on here, since its state cannot be exported."""
+        child.stage, child.stays, child.export = RUNNING, False, False
+        if child.watch is not None:
+            self._kernel.signals.demonitor(self.process, child.watch, flush=True)
+        self._report("kept", child.key, child.generation, why)
 
     def _ask_state(self, child: RunnerChild, pid: Pid) -> None:
         def done(ok: bool, value: Any) -> None:
-            if ok and not isinstance(value, SysFailed):
-                self._exported(child, value)
-            elif ok:
+            if not ok:
+                child.no_state = value.reason if isinstance(value, CallExit) else value
+            elif not isinstance(value, SysFailed):
+                child.state = value
+                if child.stays:  # it ends now, and its terminate may take its time
+                    child.stays = False
+                    self._end(child)
+            elif child.stays:
+                self._keep(child, _text(value.reason))
+            else:
                 child.no_state = value.reason
                 self._kernel.signals.signal(self.process.pid, pid, "shutdown")
-            else:
-                child.no_state = value.reason if isinstance(value, CallExit) else value
 
-        request = SysRequest("export_state", ("shutdown",))
+        request = SysRequest("export_state", ("shutdown", MAX_STATE))
         try:
             self._kernel.request(Reply(done), self.process.pid, pid, request, True)
         except FoundationError:
             return  # it has ended: its link says so
 
-    def _exported(self, child: RunnerChild, value: Any) -> None:
-        try:
-            state = dumps(value)
-        except Exception as error:
-            child.no_state = reason_of(error)
-            return
-        if len(state) > MAX_STATE:
-            child.no_state = f"it has {len(state):,} bytes, and may have {MAX_STATE:,}"
-        else:
-            child.state = state
-
     def _state_lost(self, child: RunnerChild, why: str) -> None:
+        child.note = f"{WITHOUT_STATE}: {why}"
         node = self._kernel.address.partition("/")[0]
         text = (
             f"child {shown(child.key)} of {self._name!r} goes on without its state, lost on node "
@@ -291,7 +313,7 @@ class Runner:
         self._kernel.driver.report(Notice("error", text))
 
     def _kill(self, child: RunnerChild) -> None:
-        child.stage = ENDING
+        child.stage, child.stays = ENDING, False
         child.cancel_timer()
         if child.attempt is not None:
             self._abandon(child)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from foundation.errors import CallExit
 from foundation.kernel.process import Caller, Process
-from foundation.kernel.values import Pid
+from foundation.kernel.values import Pid, Ref
 from foundation.otp.child_spec import ChildSpec
 from foundation.otp.restart_window import RestartWindow
 
@@ -23,16 +23,20 @@ class RunnerChild:
 
     Attributes:
         first: somebody waits for this start, and is told when it fails.
+        arrives: it was moved here, and goes back when it does not start.
         leased: it must end when the lease of this node does.
         patience: so many more attempts to get its name.
         export: its state is asked for when it ends.
+        stays: it does not end if its state cannot be exported.
+        watch: the monitor that tells of its end.
+        note: how it goes on after a move, for people.
         state: what it is to import, or has exported, encoded.
         no_state: why its state could not be exported.
     """
 
     __slots__ = (
-        "attempt", "export", "first", "generation", "key", "leased", "no_state", "patience", "pid",
-        "spec", "stage", "state", "timer", "window",
+        "arrives", "attempt", "export", "first", "generation", "key", "leased", "no_state", "note",
+        "patience", "pid", "spec", "stage", "state", "stays", "timer", "watch", "window",
     )  # fmt: skip
 
     def __init__(
@@ -47,8 +51,12 @@ class RunnerChild:
         self.attempt: Attempt | None = None
         self.timer: Any = None
         self.first = False
+        self.arrives = False
         self.leased = False
         self.export = False
+        self.stays = False
+        self.watch: Ref | None = None
+        self.note = ""
         self.patience = PATIENCE
         self.state: bytes | None = None
         self.no_state: Any = "it has ended before, or was given no more time"

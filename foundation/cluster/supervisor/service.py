@@ -279,7 +279,7 @@ class SupervisorService:
 
     def _serve_take(self, origin: str, done: Any, name: str, *args: Any) -> None:
         coordinator, key = self.known(name), args[0]
-        taken = coordinator is not None and coordinator.take(*args)
+        taken = coordinator is not None and coordinator.take(origin, *args)
         record = None if coordinator is None else coordinator.desired.wanted(key)
         if not taken or coordinator is None or record is None:
             done(True, False)

@@ -126,22 +126,30 @@ class Work:
         known = max(local.generation, self._desired.generation(key))
         local.generation = next_generation(known, self._agent.swim.generation)
         local.pid = None
+        local.tried = record.version
+        local.arrives = local.taken and record.target == self._agent.node
         self._place(local, host)
         self._set(key, local, STARTING)  # O1
         leased = record.on_minority == "stop"
         if leased:
             self._say(local, "lease", self._service.lease.until())
         first = self._waiters.starting(key)
-        how = (record.limits, local.state, first, leased, record.shipped)
+        how = (record.limits, local.state, first, local.arrives, leased, record.shipped)
         self._say(local, "start", key, local.generation, record.spec, *how)
         return True
 
     def stop(self, key: bytes, why: str, how: str = "shutdown") -> None:
-        """Have a runner end the child; *how* is ``"shutdown"``, ``"kill"`` or ``"export"``."""
-        local = self.locals[key]
+        """Have a runner end the child.
+
+        *how* is ``"shutdown"``; ``"kill"``; ``"export"``: it goes on elsewhere, with its state if
+        possible; ``"move"``: it goes on elsewhere if its state can be exported, else here.
+        """
+        local, record = self.locals[key], self._desired.get(key)
         if local.status == STOPPING and how != "kill":
             return
-        self._set(key, local, LEAVING if how == "export" else STOPPING, why)
+        if record is not None:
+            local.tried = record.version
+        self._set(key, local, LEAVING if how in ("export", "move") else STOPPING, why)
         self._say(local, "stop", key, local.generation, how)
 
     def kill_all(self) -> None:
@@ -210,8 +218,14 @@ class Work:
         """Another node passes a child on."""
         if key not in self.locals:  # else it is here already
             local = self.locals[key] = Local(HOLDING, generation, record.instance)
-            local.state = state
+            local.state, local.taken = state, True
             self._set(key, local, HOLDING)
+
+    def _cannot_arrive(self, key: bytes, local: Local, why: str) -> None:
+        """It does not start where a request moved it: its entry, with its state, goes back."""
+        self._rest(key, local, HOLDING, why)
+        local.arrives = False
+        local.failed = (local.tried, f"it did not start on {self._agent.node!r}: {why}")
 
     # What runners report
 
@@ -223,31 +237,46 @@ class Work:
         local.generation = generation
         getattr(self, f"_on_{kind}")(key, local, *info)
 
-    def _on_started(self, key: bytes, local: Local, pid: Pid) -> None:
+    def _on_started(self, key: bytes, local: Local, pid: Pid, note: str = "") -> None:
         local.pid, local.state = pid, None
+        local.taken = local.arrives = False
         if local.status == STARTING:
-            self._set(key, local, RUNNING)
+            self._set(key, local, RUNNING, note)
             self._waiters.started(key, pid)
         else:
             self._set(key, local, local.status, local.note)
 
     def _on_restarting(self, key: bytes, local: Local, reason: str) -> None:
         local.pid = local.state = None
+        local.taken = False
         if local.status in SETTLED:
             self._set(key, local, STARTING, f"restarted after: {reason}")
         else:  # it was told to end meanwhile, in its former life
             self._set(key, local, local.status, local.note)
             self._say(local, "stop", key, local.generation, "shutdown")
 
+    def _on_kept(self, key: bytes, local: Local, why: str) -> None:
+        """It was to go on elsewhere, and could not."""
+        if local.status == LEAVING:
+            local.failed = (local.tried, f"its state could not be exported: {why}")
+            self._set(key, local, RUNNING)
+        else:  # it was told to end meanwhile
+            self._set(key, local, local.status, local.note)
+            self._say(local, "stop", key, local.generation, "shutdown")
+
     def _on_failed(self, key: bytes, local: Local, reason: bytes, text: str) -> None:
-        if self._waiters.failed(key, reason):
+        if local.arrives and local.status == STARTING:
+            self._cannot_arrive(key, local, text)
+        elif self._waiters.failed(key, reason):
             self.remove(key)
             self.forget(key)
         else:
             self._on_exceeded(key, local, text)
 
     def _on_ignored(self, key: bytes, local: Local) -> None:
-        if self._waiters.ignored(key):
+        if local.arrives and local.status == STARTING:
+            self._cannot_arrive(key, local, "its init returned Ignore()")
+        elif self._waiters.ignored(key):
             self.remove(key)
             self.forget(key)
         else:
@@ -266,6 +295,9 @@ class Work:
     def _on_exceeded(self, key: bytes, local: Local, reason: str) -> None:
         if local.status not in SETTLED:
             self._on_gone(key, local, None)
+            return
+        if local.arrives:
+            self._cannot_arrive(key, local, reason)
             return
         delay = local.quarantine(self._service.now())
         self._rest(key, local, QUARANTINED, reason)
