@@ -41,6 +41,7 @@ from foundation.process_manager.messages import (
 from foundation.process_manager.server import ProcessManager
 from foundation.process_manager.sets import PartitionSet, ReplicaSet
 from foundation.process_manager.starting import (
+    policy,
     start_partitioned,
     start_replicated,
     start_singleton,
@@ -88,6 +89,7 @@ __all__ = [
     "lookup",
     "migrate",
     "overall",
+    "policy",
     "specs",
     "start_partitioned",
     "start_replicated",

@@ -27,6 +27,7 @@ from foundation.process_manager.values import (
     ProcessInfo,
     ProcessState,
     check_name,
+    check_whole,
     overall,
     state_of,
 )
@@ -40,7 +41,9 @@ def lookup(name: str) -> Pid | None:
 
     Raises:
         UnknownSupervisor: this cluster runs no facades.
-        TypeError, ValueError: that can be no name.
+        TypeError: that can be no name.
+        ValueError: it is empty; or it is that of partitions, of which one is to be named:
+            ``(name, number)``, or ``PartitionSet.route(key)``.
 
     What this does:
         Reads this host's copy of the supervisor's table. Of replicas the local one is preferred.
@@ -59,7 +62,10 @@ def lookup(name: str) -> Pid | None:
         check_name(name)
     process = CURRENT.get() or current()
     cluster = process.kernel.tables.get(TABLE) or cluster_of(process)
-    return find_child(cluster, SUPERVISOR, name)  # as ``whereis_child``
+    found = find_child(cluster, SUPERVISOR, name)  # as ``whereis_child``
+    if found is None:
+        check_whole(cluster, name)
+    return found
 
 
 async def wait_for(name: str, timeout: float = 10.0) -> Pid:
@@ -70,7 +76,7 @@ async def wait_for(name: str, timeout: float = 10.0) -> Pid:
         timeout: seconds to wait.
 
     Raises:
-        TimeoutError: it did not run in time.
+        TimeoutError: it did not run in time; it says what it is doing, and why.
         others as ``lookup``.
 
     What this does:
@@ -85,7 +91,12 @@ async def wait_for(name: str, timeout: float = 10.0) -> Pid:
         To hear of every change rather than the first: ``subscribe_children``.
     """
     check_name(name)
-    return await send_through(await_child, SUPERVISOR, name, timeout=timeout)
+    check_whole(cluster_of(current()), name)
+    try:
+        return await send_through(await_child, SUPERVISOR, name, timeout=timeout)
+    except TimeoutError:
+        check_whole(cluster_of(current()), name)
+        raise
 
 
 async def stop(name: str, timeout: float = 10.0) -> None:
@@ -129,12 +140,18 @@ async def migrate(name: Any, to: str | None, timeout: float = 30.0) -> Pid:
         Its pid there.
 
     Raises:
-        CannotMove: it is a replica, is temporary, or that node may not run it.
-        ChildNotFound, TimeoutError: as ``stop``.
+        CannotMove: it is a replica, is temporary, or that node may not run it; its state could not
+            be exported; or it did not start there, or could not import its state. It says where
+            the process goes on, and that it does so without its state, where that is lost.
+        ValueError: it is the name of partitions, of which one is to be named: ``(name, number)``.
+        ChildNotFound, TimeoutError: as ``stop``; after the time it still moves.
 
     What this does:
-        Writes into the child's record the node that it prefers. That node becomes its owner, so it
-        ends where it is, passes its state on (``export_state``, ``import_state``) and starts there.
+        Writes into the child's record the node that it prefers. That is then its place, so it ends
+        where it is, passes its state on (``export_state``, ``import_state``) and starts there. A
+        process whose state cannot be exported does not end. One that does not start there goes
+        back, with its state; it begins without it only where it cannot import it there either.
+        (A drain and an orderly stop of its node cannot refuse: then a notice in the log says so.)
 
     Equivalent direct messages::
 
@@ -145,6 +162,7 @@ async def migrate(name: Any, to: str | None, timeout: float = 30.0) -> Pid:
         To empty a node: ``drain`` moves all that is on it.
     """
     check_name(name)
+    check_whole(cluster_of(current()), name)
     return await send_through(move_child, SUPERVISOR, name, to, timeout=timeout)
 
 
@@ -159,22 +177,22 @@ async def list_processes(pattern: str | None = None) -> list[ProcessInfo]:
         UnknownSupervisor: this cluster runs no facades.
 
     What this does:
-        Asks this node's agent what is wanted, and reads this host's copy of the supervisor's table.
+        Asks this node's agent what is wanted, or is being stopped, and reads this host's copy of
+        the supervisor's table.
 
     Equivalent direct messages::
 
         from foundation.cluster.supervisor import wanted_children, which_children
         from foundation.process_manager import infos
-        infos(await wanted_children("foundation.processes"),
+        infos(await wanted_children("foundation.processes", ending=True),
               which_children("foundation.processes"), pattern)
 
     When to bypass:
         For children of supervisors of your own.
     """
     check_pattern(pattern)
-    wanted = await send_through(wanted_children, SUPERVISOR)
-    there = send_through(which_children, SUPERVISOR)
-    return infos(wanted, there, pattern)
+    wanted = await send_through(wanted_children, SUPERVISOR, ending=True)
+    return infos(wanted, send_through(which_children, SUPERVISOR), pattern)
 
 
 def infos(wanted: Any, there: Any, pattern: str | None = None) -> list[ProcessInfo]:
@@ -235,6 +253,10 @@ def state(name: str) -> ProcessState:
 
 def watch(name: str) -> ProcessState:
     """Have this process told of every change of *name*, from now on: ``ChildChanged`` messages.
+
+    Args:
+        name: of a singleton, of replicas, or of partitions, then of all parts; or one part,
+            ``(name, number)``. It need not have been started yet.
 
     Returns:
         Its present state.

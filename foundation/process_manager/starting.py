@@ -7,14 +7,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from foundation.cluster.api import cluster_of
-from foundation.cluster.supervisor import await_child, start_child, whereis_child
+from foundation.cluster.supervisor import (
+    await_child,
+    start_child,
+    wanted_children,
+    whereis_child,
+    which_children,
+)
 from foundation.errors import AlreadyStarted, InvalidChildSpec
 from foundation.facade import Failed, send_through
 from foundation.kernel.ops import current
 from foundation.kernel.values import Pid
 from foundation.otp import multi_call
 from foundation.otp.child_spec import ChildSpec, to_spec
-from foundation.process_manager.functions import list_processes
+from foundation.process_manager.functions import infos
 from foundation.process_manager.sets import PartitionSet, ReplicaSet
 from foundation.process_manager.values import SERVER, SUPERVISOR, ProcessInfo, check_name
 
@@ -31,6 +37,10 @@ async def start_singleton(
     **kwargs: Any,
 ) -> Pid:
     """Have one process of *cls* run in the whole cluster; return its pid.
+
+    Nodes that have not met yet are clusters of their own, and each runs one until they have met;
+    then one of them stays. So call this after ``await_cluster(n)``; or set ``expected_size``, with
+    which it waits until there is a majority, and there is never more than one.
 
     A crash or the loss of its node loses its state, unless the server keeps it elsewhere: another
     one is started. Only a planned move (``migrate``, a drain, an orderly stop) takes the state
@@ -54,7 +64,8 @@ async def start_singleton(
     Raises:
         InvalidChildSpec, TypeError, ValueError, Unsendable: at once: an argument is wrong.
         StartError: it did not start; nothing is kept.
-        TimeoutError: it does not run yet; it may start still.
+        TimeoutError: it does not run yet, and may start still; it says what it is doing, and why.
+            That is also what a minority gets. With *wait_for_sync*: it runs, but not all see it.
         UnknownSupervisor: this cluster runs no facades.
 
     What this does:
@@ -63,12 +74,15 @@ async def start_singleton(
         owns the name, so of any number of callers on all nodes one starts it and the others get
         its pid. No registry is written: the supervisor's table is what ``lookup`` reads. A name
         that replicas or partitions have is refused (``wanted_children``, ``which_children``).
+        With *wait_for_sync* it then has the process manager of each member ``WaitFor`` the name
+        (``await_child``), by a ``multi_call``.
 
     Equivalent direct messages::
 
         from foundation.cluster.supervisor import start_child
+        from foundation.process_manager import policy
         await start_child("foundation.processes", cls.spec(*args, restart=restart),
-                          id=name, labels=labels, on_minority=on_minority or "keep",
+                          id=name, labels=labels, on_minority=policy(on_minority),
                           timeout=timeout)
 
     When to bypass:
@@ -195,9 +209,10 @@ async def start_partitioned(
     Equivalent direct messages::
 
         from foundation.cluster.supervisor import start_child
+        from foundation.process_manager import policy
         pids = await start_child("foundation.processes", cls.spec(*args, restart=restart),
                                  id=name, partitions=partitions, labels=labels,
-                                 on_minority=on_minority or "keep", timeout=timeout)
+                                 on_minority=policy(on_minority), timeout=timeout)
         dict(enumerate(pids))
 
     When to bypass:
@@ -216,7 +231,11 @@ async def start_partitioned(
 
 
 def policy(on_minority: str | None) -> str:
-    """Return what a process does in a minority, when the caller does not say."""
+    """Return what a process does in a minority: *on_minority*, where the caller says it.
+
+    Else ``"stop"`` where ``ClusterConfig.expected_size`` says what a majority is, and ``"keep"``
+    where nothing does.
+    """
     if on_minority is not None:
         return on_minority
     return "keep" if cluster_of(current()).config.majority is None else "stop"
@@ -230,9 +249,10 @@ def _spec_of(
             raise InvalidChildSpec("a ChildSpec has its arguments in it; give none beside it")
         return cls
     make = getattr(cls, "spec", None)
-    if make is None:
+    if make is None or not isinstance(cls, type):
         raise InvalidChildSpec(
-            f"a process is started from a server class or a ChildSpec, got {cls!r}"
+            f"a process is started from a server class or a ChildSpec, got {cls!r:.200}; arguments "
+            "for its init come after the class"
         )
     return to_spec(make(*args, restart=restart, **kwargs))
 
@@ -262,7 +282,8 @@ async def _check_free(name: str, pattern: str, count: int = 1) -> ProcessInfo | 
         InvalidChildSpec: it is the name of something else.
     """
     mine = None
-    for info in await list_processes():
+    wanted = await send_through(wanted_children, SUPERVISOR)
+    for info in infos(wanted, send_through(which_children, SUPERVISOR)):
         if info.name != name:
             continue
         if (info.pattern, info.count) != (pattern, count):
@@ -285,7 +306,8 @@ async def _seen_everywhere(name: str, pid: Pid, timeout: float) -> None:
     )
 
     servers = [(SERVER, node) for node in cluster_of(current()).view.names]
-    answers, missing = await multi_call(servers, WaitFor(name, timeout), timeout=timeout)
+    asked = WaitFor(name, timeout)
+    answers, missing = await send_through(multi_call, servers, asked, timeout=timeout)
     late = [node for (_, node), answer in answers if isinstance(answer, Failed)]
     late += [node for _, node in missing]
     late = [node for node in late if node in cluster_of(current()).view]

@@ -8,8 +8,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from foundation.cluster.host import TABLE, ClusterHost
+from foundation.cluster.slices import GONE
 from foundation.cluster.supervisor import ChildState
 from foundation.cluster.supervisor.api import find_child
+from foundation.cluster.supervisor.ids import key_of
 from foundation.kernel.values import Pid
 
 if TYPE_CHECKING:
@@ -93,6 +95,19 @@ def check_name(name: Any) -> None:
         raise TypeError(f"the name of a process must be a str, got {name!r}")
     if not name:
         raise ValueError("the name of a process must not be empty")
+
+
+def check_whole(cluster: ClusterHost, name: Any) -> None:
+    """Raise ValueError when *name* is that of partitions, as this host sees it: one is meant."""
+    table = cluster.tables.find(f"sup:{SUPERVISOR}")
+    if table is None or type(name) is not str:
+        return
+    part = key_of((name, 0))
+    if any(table.get(node, part) is not GONE for node in table.nodes()):
+        raise ValueError(
+            f"{name!r} is the name of partitions: name one of them, as ({name!r}, 0), or use "
+            "PartitionSet.route(key), which leads to that of a key"
+        )
 
 
 @dataclass(frozen=True, slots=True)

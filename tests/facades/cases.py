@@ -12,6 +12,7 @@ from foundation import channels, config, optimizer
 from foundation import health_monitor as health
 from foundation import process_manager as pm
 from foundation import service_mesh as mesh
+from foundation.cluster.supervisor import wanted_children
 from foundation.otp import GenServer, receive, spawn
 
 
@@ -32,6 +33,12 @@ async def started() -> None:
 def pids(found: Any) -> Any:
     """Return the processes of a live set."""
     return found.pids()
+
+
+async def wanted() -> Any:
+    """Return what is wanted of the process manager."""
+    found = await wanted_children("foundation.processes")
+    return sorted(found, key=lambda child: str(child.id))
 
 
 class Echo(GenServer):
@@ -108,6 +115,7 @@ PACKAGES: list[ModuleType] = [channels, pm, mesh, config, health, optimizer]
 # Functions that send nothing, or are compared in tests of their own.
 SHOWN_BY_HAND = {
     "infos": "pure",
+    "policy": "reads the configuration; part of the blocks of the starts",
     "overall": "pure",
     "is_service": "pure",
     "via": "a name; test_singleton.py, service_mesh/test_facade.py",
@@ -147,9 +155,10 @@ CASES = [
     Case(config.paths, (), before=declared),
     Case(config.version, ("feature.enabled",), before=declared),
     Case(config.status, (), before=declared),
-    Case(pm.start_singleton, (Worker,), {"name": "s"}),
-    Case(pm.start_replicated, (Worker,), {"name": "r"}, view=pids),
-    Case(pm.start_partitioned, (Worker,), {"partitions": 3, "name": "p"}, view=pids),
+    Case(pm.start_singleton, (Worker,), {"name": "s"}, left=wanted),
+    Case(pm.start_singleton, (Worker,), {"name": "s", "wait_for_sync": True}),
+    Case(pm.start_replicated, (Worker,), {"name": "r"}, view=pids, left=wanted),
+    Case(pm.start_partitioned, (Worker,), {"partitions": 3, "name": "p"}, view=pids, left=wanted),
     Case(pm.lookup, ("one",), before=started),
     Case(pm.wait_for, ("one",), before=started),
     Case(pm.state, ("one",), before=started),

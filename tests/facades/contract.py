@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
+from foundation.cluster.config import ClusterConfig
 from foundation.entry import Facades
 from foundation.facade import explain
 from foundation.kernel.values import Pid
@@ -39,6 +40,7 @@ class Case:
         view: makes its result comparable; may be ``async``.
         part: takes out of both results what is compared; the rest depends on the time.
         given: further names for the block.
+        left: returns what has become of the cluster, which is compared, too.
     """
 
     function: Callable[..., Any]
@@ -48,6 +50,7 @@ class Case:
     view: Callable[[Any], Any] = lambda result: result
     part: Callable[[Any], Any] = lambda result: result
     given: dict[str, Any] = field(default_factory=dict)
+    left: Callable[[], Any] = nothing
 
     def __str__(self) -> str:
         return f"{self.function.__module__.split('.')[1]}.{self.function.__name__}"
@@ -108,32 +111,38 @@ def comparable(value: Any) -> Any:
     return value
 
 
-def run_facade(case: Case) -> tuple[Any, list[str]]:
-    """Return what the function gave, and the names of the primitives that it called."""
+def run_facade(case: Case, size: int | None = None) -> tuple[Any, list[str]]:
+    """Return what the function gave and left, and the names of the primitives that it called.
+
+    *size*: how many nodes the cluster is told to expect.
+    """
 
     async def body() -> tuple[Any, list[str]]:
         await resolved(case.before())
         with explain() as plan:
             result = await resolved(case.function(*case.args, **case.kwargs))
         seen = [step.function.__name__ for step in plan]
-        return comparable(case.part(await resolved(case.view(result)))), seen
+        found = comparable(case.part(await resolved(case.view(result))))
+        return (found, comparable(await resolved(case.left()))), seen
 
-    return _in_cluster(body)  # type: ignore[no-any-return]
+    return _in_cluster(body, size)  # type: ignore[no-any-return]
 
 
-def run_block(case: Case) -> Any:
-    """Return what the block of direct messages gave."""
+def run_block(case: Case, size: int | None = None) -> Any:
+    """Return what the block of direct messages gave and left; *size* as for ``run_facade``."""
     block = compiled(case.function, {**arguments(case), **case.given})
 
     async def body() -> Any:
         await resolved(case.before())
-        return comparable(case.part(await resolved(block())))
+        found = comparable(case.part(await resolved(block())))
+        return found, comparable(await resolved(case.left()))
 
-    return _in_cluster(body)
+    return _in_cluster(body, size)
 
 
-def _in_cluster(body: Callable[[], Any]) -> Any:
+def _in_cluster(body: Callable[[], Any], size: int | None) -> Any:
     app = [Facades.spec(id="facades", host="control")]
-    with ClusterSimulation(SEED, nodes=2, app=app) as cluster:
+    config = ClusterConfig(strategies=(), expected_size=size)
+    with ClusterSimulation(SEED, nodes=2, app=app, config=config) as cluster:
         cluster.form()
         return cluster.run("a", body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +14,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from cases import CASES, PACKAGES, SHOWN_BY_HAND
-from contract import Case, run_block, run_facade
+from contract import Case, nothing, run_block, run_facade
 
 import foundation
 from foundation.cluster.pubsub import broadcast
@@ -26,6 +27,15 @@ from foundation.testing.cluster_sim import ClusterSimulation
 def test_a_function_gives_what_its_direct_messages_give(case: Case) -> None:
     by_facade, _ = run_facade(case)
     assert by_facade == run_block(case)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.left is not nothing], ids=str)
+def test_it_does_so_where_a_size_is_expected_too(case: Case) -> None:
+    (given, left), _ = run_facade(case, size=2)
+    assert (given, left) == run_block(case, size=2)
+    (_, elsewhere), _ = run_facade(case)
+    if "on_minority" in inspect.signature(case.function).parameters:
+        assert left != elsewhere  # its size decides what becomes of it in a minority
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

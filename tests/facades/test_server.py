@@ -42,16 +42,13 @@ class Locked(Exception):
         self.lock = threading.Lock()
 
 
-class Leaving:
-    """What a start cannot make a specification of."""
+def leaving(error: BaseException) -> type:
+    """Return a class of which a start cannot make a specification."""
 
-    error: BaseException
+    def spec(**options: Any) -> Any:
+        raise error
 
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
-
-    def spec(self, **options: Any) -> Any:
-        raise self.error
+    return type("Leaving", (), {"spec": staticmethod(spec)})
 
 
 def test_a_caller_is_answered_whatever_is_raised() -> None:
@@ -62,5 +59,5 @@ def test_a_caller_is_answered_whatever_is_raised() -> None:
             return await call(SERVER, StartSingleton(make), timeout=5)
 
         for error in (SystemExit(3), KeyboardInterrupt()):
-            answer = cluster.run("a", body, Leaving(error))
+            answer = cluster.run("a", body, leaving(error))
             assert isinstance(answer, Failed)

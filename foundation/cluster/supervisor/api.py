@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from foundation.cluster.api import ask_agent, cluster_of
+from foundation.cluster.api import cluster_of
 from foundation.cluster.host import SERVICES, ClusterHost
 from foundation.cluster.slices import GONE, Table
+from foundation.cluster.supervisor.asking import ask, ask_about_all, late
 from foundation.cluster.supervisor.checks import check_node, check_timeout, nodes_of
 from foundation.cluster.supervisor.events import ChildState, Move
 from foundation.cluster.supervisor.ids import id_of, key_of
@@ -57,7 +58,11 @@ async def start_child(
 
     It goes on running, restarted and moved as need be, until ``terminate_child``. What was
     answered is not lost with one node; with ``ClusterConfig.expected_size`` not with any
-    minority of the nodes, and a minority does not answer. After a timeout it may start still.
+    minority of the nodes, and in a minority this waits for the others to come. After a timeout it
+    may start still.
+
+    Nodes that have not met yet are clusters of their own: without ``expected_size``, call it after
+    ``await_cluster(n)``, or each runs one until they have met.
 
     Args:
         supervisor: name of the distributed supervisor.
@@ -84,7 +89,7 @@ async def start_child(
         AlreadyStarted: there is one with this id.
         StartError: it did not start, then nothing is kept; or no node may run it; or it was
             terminated before it ran (``"terminated"``).
-        TimeoutError: it did not start in time.
+        TimeoutError: it did not start in time; it says what the child is doing, and why.
     """
     check_timeout(timeout)
     made = to_spec(spec)
@@ -118,9 +123,8 @@ async def _start(supervisor: str, key: bytes, record: Record, timeout: float) ->
     # Encoded here, once: the agents on the way pass it on as it is.
     request = dumps(replace(record, token=token))
     where = (record.labels, record.every_node)
-    answer = await ask_agent(
-        "sup_start", supervisor, key, request, *where, timeout, timeout=timeout
-    )
+    args = (supervisor, key, request, *where, timeout)
+    answer = await ask("start_child", supervisor, id_of(key), "sup_start", *args, timeout=timeout)
     what, *rest = answer
     if what == "started":
         return rest[0]
@@ -161,7 +165,7 @@ async def terminate_child(supervisor: str, id: Any, *, timeout: float = 10.0) ->
     check_timeout(timeout)
     check_known(cluster_of(current()), supervisor)
     args = (supervisor, key_of(id), timeout)
-    if not await ask_agent("sup_terminate", *args, timeout=timeout):
+    if not await ask("terminate_child", supervisor, id, "sup_terminate", *args, timeout=timeout):
         raise ChildNotFound(id)
 
 
@@ -176,7 +180,8 @@ async def restart_child(supervisor: str, id: Any, *, timeout: float = 10.0) -> N
     """
     check_timeout(timeout)
     check_known(cluster_of(current()), supervisor)
-    if not await ask_agent("sup_restart", supervisor, key_of(id), timeout=timeout):
+    args = (supervisor, key_of(id))
+    if not await ask("restart_child", supervisor, id, "sup_restart", *args, timeout=timeout):
         raise ChildNotFound(id)
 
 
@@ -185,8 +190,12 @@ async def move_child(
 ) -> Pid:
     """Have a child run on the node *to*, with its state, and wait until it does.
 
-    It moves as it would to a node that joins (``export_state``, ``import_state``). From then on
-    it prefers that node: when the node dies it runs elsewhere, and comes back with it.
+    It moves as it would to a node that joins (``export_state``, ``import_state``), but not without
+    its state: if that cannot be exported it runs on where it is; if the child does not start on the
+    other node, or cannot import the state there, it goes back to where it was, with its state.
+    From then on it prefers that node: when the node dies it runs elsewhere, and comes back with it.
+
+    It ends only when it has exported its state, for which it waits as long as the child is busy.
 
     Args:
         supervisor: name of the distributed supervisor.
@@ -199,7 +208,9 @@ async def move_child(
 
     Raises:
         ChildNotFound: there is none.
-        CannotMove: it does not move at all, that node may not run it, or it failed there.
+        CannotMove: it does not move at all, that node may not run it, its state could not be
+            exported, or it did not start there. It says where the child goes on, and whether with
+            its state: that is lost when it fails where it goes back to as well.
         UnknownSupervisor: no node runs the supervisor.
         TypeError, ValueError: at once: an argument is wrong.
         TimeoutError: it does not run there yet; it still moves.
@@ -209,7 +220,10 @@ async def move_child(
         check_node(to)
     check_known(cluster_of(current()), supervisor)
     args = (supervisor, key_of(id), to or "", timeout)
-    what, *rest = await ask_agent("sup_move", *args, timeout=timeout)
+    answer = await ask("move_child", supervisor, id, "sup_move", *args, timeout=timeout)
+    what, *rest = answer
+    if what == "late":
+        raise late("move_child", supervisor, id, timeout)
     if what == "unknown":
         raise ChildNotFound(id)
     if what == "refused":
@@ -322,8 +336,8 @@ async def plan(
     check_timeout(timeout)
     args = (nodes_of(without, "without"), nodes_of(draining, "draining"))
     check_known(cluster_of(current()), supervisor)
-    return await ask_agent(  # type: ignore[no-any-return]
-        "sup_plan", supervisor, *args, timeout=timeout
+    return await ask_about_all(  # type: ignore[no-any-return]
+        f"plan of {supervisor!r}", "sup_plan", supervisor, *args, timeout=timeout
     )
 
 
@@ -334,8 +348,9 @@ async def explain(supervisor: str, id: Any, *, timeout: float = 10.0) -> str:
     """
     check_timeout(timeout)
     check_known(cluster_of(current()), supervisor)
-    return await ask_agent(  # type: ignore[no-any-return]
-        "sup_explain", supervisor, key_of(id), timeout=timeout
+    args = (supervisor, key_of(id))
+    return await ask(  # type: ignore[no-any-return]
+        "explain", supervisor, id, "sup_explain", *args, timeout=timeout
     )
 
 
@@ -358,7 +373,8 @@ async def drain(node: str, timeout: float = 30.0) -> list[tuple[str, Any, str]]:
     """
     check_node(node)
     check_timeout(timeout)
-    left = await ask_agent("sup_drain", node, True, timeout, timeout=timeout + 5.0)
+    what, args = f"drain of node {node!r}", (node, True, timeout)
+    left = await ask_about_all(what, "sup_drain", *args, timeout=timeout + 5.0)
     return [tuple(one) for one in left]
 
 
@@ -366,7 +382,8 @@ async def undrain(node: str, timeout: float = 10.0) -> None:
     """Let *node* take children again; arguments and errors are as those of ``drain``."""
     check_node(node)
     check_timeout(timeout)
-    await ask_agent("sup_drain", node, False, timeout, timeout=timeout + 5.0)
+    what, args = f"undrain of node {node!r}", (node, False, timeout)
+    await ask_about_all(what, "sup_drain", *args, timeout=timeout + 5.0)
 
 
 def generation() -> int:

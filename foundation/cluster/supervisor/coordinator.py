@@ -84,12 +84,15 @@ class Coordinator:
     def owner(self, key: bytes, record: Record) -> str | None:
         """Return the node that is to start the child; for ``every_node``: this one, or None."""
         if key not in self._owners:
-            if record.every_node:
-                here = self._agent.node in self.candidates.eligible(record.labels)
-                self._owners[key] = self._agent.node if here else None
-            else:
-                self._owners[key] = self.candidates.owner(key, record.labels)
+            self._owners[key] = self.owner_by(key, record)
         return self._owners[key]
+
+    def owner_by(self, key: bytes, record: Record) -> str | None:
+        """As ``owner``, of a record that is not (yet) the one of that child."""
+        if record.every_node:
+            here = self._agent.node in self.candidates.eligible(record.labels)
+            return self._agent.node if here else None
+        return self.candidates.owner(key, record.labels)
 
     def prefers(self, record: Record) -> str:
         """Return the node that the child was moved to, if that may run it; or ``""``."""

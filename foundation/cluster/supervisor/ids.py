@@ -39,6 +39,18 @@ def id_of(key: bytes) -> Any:
     return loads(key, allow_pickle=False)
 
 
+@lru_cache(maxsize=10_000)
+def group_of(key: bytes) -> bytes | None:
+    """Return the key of the child with partitions that *key* is a part of, by the form of its id.
+
+    That is of the form ``(id, number)``; None of other ids.
+    """
+    id = id_of(key)
+    if type(id) is tuple and len(id) == 2 and type(id[1]) is int:
+        return key_of(id[0])
+    return None
+
+
 def shown(key: bytes) -> str:
     """Return the id that *key* stands for as text, for people; never raises."""
     try:

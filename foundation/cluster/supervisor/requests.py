@@ -134,9 +134,12 @@ class Requests:
         found = coordinator.candidates.without((*without, *draining))
         done(True, planned(coordinator.desired, coordinator.observed, found, tuple(without)))
 
-    def _serve_wanted(self, coordinator: Coordinator, done: Done) -> None:
+    def _serve_wanted(self, coordinator: Coordinator, done: Done, ending: bool) -> None:
         desired = coordinator.desired
         found = [(key, desired.wanted(key)) for key in desired.live()]
+        if ending:
+            gone = [key for key in coordinator.observed if desired.wanted(key) is None]
+            found += [(key, desired.get(key)) for key in gone]
         done(True, [wanted_child(key, record) for key, record in found if record is not None])
 
     def _serve_explain(self, coordinator: Coordinator, done: Done, key: bytes) -> None:

@@ -300,12 +300,6 @@ class SupervisorService:
 
     # The lease
 
-    @property
-    def majority(self) -> bool:
-        """Whether as many members are seen as a majority is."""
-        needed = self.agent.config.majority
-        return needed is not None and len(self.agent.view) >= needed
-
     def _lease_changed(self) -> None:
         held = self.lease.holds()
         for coordinator in self.coordinators.values():

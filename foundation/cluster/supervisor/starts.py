@@ -112,9 +112,7 @@ class Starts:
         if former is not None and former.deleted and record.token and former.token == record.token:
             done(True, ("failed", TERMINATED))  # this very request has been, and was overtaken
             return
-        coordinator.record_changed(key)  # the owner of a former record may be another one
-        owned = coordinator.running and coordinator.owner(key, record) == node
-        coordinator.record_changed(key)
+        owned = coordinator.running and coordinator.owner_by(key, record) == node
         if not service.settled or not owned or not service.worker_hosts():
             done(True, MOVED)
         elif key in coordinator.observed:  # a former one is still ending
@@ -122,8 +120,7 @@ class Starts:
                 key, lambda: self._serve_start_at(origin, done, name, key, request)
             )
         elif record.on_minority == "stop" and service.lease.hindered(not record.every_node):
-            text = f"node {node!r} is not in a majority of the expected nodes"
-            done(True, MOVED if service.majority else ("refused", text))
+            done(True, MOVED)  # it may be in a majority soon: the caller has a timeout
         else:
             home = service.life if record.restart == "temporary" else ""
             version = coordinator.desired.next_version(node)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from foundation.cluster.api import ask_agent, cluster_of
+from foundation.cluster.api import cluster_of
 from foundation.cluster.audience import Audience, Topic
 from foundation.cluster.host import ClusterHost
 from foundation.cluster.slices import GONE
 from foundation.cluster.supervisor.api import whereis_child
+from foundation.cluster.supervisor.asking import ask_about_all, late
 from foundation.cluster.supervisor.checks import check_timeout
 from foundation.cluster.supervisor.events import ChildChanged, WantedChild
-from foundation.cluster.supervisor.ids import id_of, key_of
+from foundation.cluster.supervisor.ids import group_of, id_of, key_of
 from foundation.cluster.supervisor.records import table_of
 from foundation.cluster.supervisor.settings import check_known
 from foundation.kernel.ops import FutureSink, current
@@ -34,7 +35,10 @@ class Watchers(Audience):
         self._followed: dict[str, None] = {}
 
     def join(self, process: Process, topic: Topic) -> None:
-        """As ``Audience.join``; *topic* is a supervisor and the key of a child, or None for all."""
+        """As ``Audience.join``; *topic* is a supervisor and the key of a child, or None for all.
+
+        A child with partitions stands for all its parts.
+        """
         self._follow(topic[0])
         super().join(process, topic)
 
@@ -49,7 +53,9 @@ class Watchers(Audience):
         self._cluster.table(table_of(supervisor)).listeners.append(changed)
 
     def _changed(self, supervisor: str, node: str, key: bytes, new: Any, old: Any) -> None:
-        pids = self.of((supervisor, key), (supervisor, None))
+        if not self:
+            return
+        pids = self.of((supervisor, key), (supervisor, group_of(key) or key), (supervisor, None))
         if not pids:
             return
         before = "" if old is GONE else old.status
@@ -69,7 +75,8 @@ def subscribe_children(supervisor: str, id: Any = ANY) -> None:
 
     Args:
         supervisor: name of the distributed supervisor.
-        id: of the child, or of a part of one with partitions; default: all.
+        id: of the child; of one with partitions: all its parts, each with its own id; or of one
+            part, ``(id, number)``. Default: all.
 
     Raises:
         UnknownSupervisor: no node runs it.
@@ -150,7 +157,7 @@ async def await_child(supervisor: str, id: Any, *, timeout: float = 10.0) -> Pid
         timeout: seconds to wait.
 
     Raises:
-        TimeoutError: it did not run in time.
+        TimeoutError: it did not run in time; it says what it is doing, and why.
         UnknownSupervisor, TypeError, ValueError: as ``subscribe_children``.
     """
     try:
@@ -158,17 +165,19 @@ async def await_child(supervisor: str, id: Any, *, timeout: float = 10.0) -> Pid
             supervisor, lambda: whereis_child(supervisor, id), timeout=timeout
         )
     except TimeoutError:
-        text = f"child {id!r} of {supervisor!r} does not run after {timeout} s"
-        raise TimeoutError(text) from None
+        raise late("await_child", supervisor, id, timeout) from None
     assert found is not None
     return found
 
 
-async def wanted_children(supervisor: str, *, timeout: float = 10.0) -> list[WantedChild]:
+async def wanted_children(
+    supervisor: str, *, ending: bool = False, timeout: float = 10.0
+) -> list[WantedChild]:
     """Return what this node's agent knows to be wanted, whether it runs or not.
 
     Args:
         supervisor: name of the distributed supervisor.
+        ending: also what is wanted no longer and has not ended yet on some node.
         timeout: seconds to wait.
 
     Raises:
@@ -177,6 +186,6 @@ async def wanted_children(supervisor: str, *, timeout: float = 10.0) -> list[Wan
     """
     check_timeout(timeout)
     check_known(cluster_of(current()), supervisor)
-    return await ask_agent(  # type: ignore[no-any-return]
-        "sup_wanted", supervisor, timeout=timeout
+    return await ask_about_all(  # type: ignore[no-any-return]
+        f"wanted_children of {supervisor!r}", "sup_wanted", supervisor, ending, timeout=timeout
     )

@@ -95,7 +95,8 @@ def test_waiting_ends_in_time_and_leaves_nothing_behind() -> None:
         jobs.form()
         table = cluster.kernel("a").tables["cluster"].table("sup:jobs")
         before = list(table.listeners)
-        with pytest.raises(TimeoutError, match="child 'w' of 'jobs' does not run after 2"):
+        text = "await_child of child 'w' of 'jobs': it runs nowhere after 2"
+        with pytest.raises(TimeoutError, match=text):
             cluster.run("a", lambda: await_child("jobs", "w", timeout=2))
         assert table.listeners == before
 
