@@ -143,7 +143,7 @@ class Shouted(str):
         bytearray(b"a"),
         int,
     ],
-    ids=repr,
+    ids=lambda key: type(key).__name__,
 )
 def test_what_may_mean_something_else_elsewhere_is_refused(key: Any) -> None:
     for whole in (key, ("a", key), Holder(key)):

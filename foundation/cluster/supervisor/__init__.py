@@ -23,7 +23,9 @@ with ``"stop"`` a node without a majority stops it, and it never runs twice (``l
 *Moves.* To a node that joins, and from one that drains or stops in order, children move with
 their state (``GenServer``: ``export_state``, ``import_state``), a few at a time. Where an export or
 import fails, or takes too long, the child goes on without its state, and a notice at level
-``error`` names the child, the node and the reason.
+``error`` names the child, the node and the reason. A move that is asked for (``move_child``) is
+undone instead, and ``CannotMove`` says why: a child whose state cannot be exported does not end,
+and one that does not start on the other node goes back, with its state.
 
 *Failures.* A child that crashes is restarted at once in its place; one that does so too often is
 quarantined, and nobody else is touched. Each start has a higher ``generation()``, by which a
