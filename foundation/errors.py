@@ -195,7 +195,7 @@ class ChildNotFound(ChildError):
 
 
 class CannotMove(FoundationError):
-    """A distributed child was not moved; *why* says where it goes on, and whether with its state."""
+    """A distributed child was not moved; *why* says where it goes on, and how."""
 
     def __init__(self, id: Any, to: str | None, why: str) -> None:
         super().__init__(id, to, why)
