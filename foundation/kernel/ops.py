@@ -210,7 +210,7 @@ async def call_from_task(
     token = kernel.request(sink, pid, server, request, system)
 
     def late() -> Exception:
-        kernel.counts.calls_failed += 1
+        kernel.timers.timed_out(token)
         return exit_error("timeout", server, request, timeout)
 
     try:

@@ -223,7 +223,7 @@ class Process:
             self.resolve(token, True, UNSET)
         else:
             if isinstance(token, Caller):
-                self.kernel.counts.calls_failed += 1
+                self.kernel.timers.timed_out(token)
             self.resolve(token, False, _timeout_error(token))
 
     def resolve(self, token: Any, ok: bool, value: Any) -> None:

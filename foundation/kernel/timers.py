@@ -96,6 +96,10 @@ class Timers:
         self.push(timer.when, timer)
         return timer
 
+    def timed_out(self, caller: Any) -> None:
+        """Who waits for the reply to *caller*, a call, waits no more."""
+        self._kernel.counts.calls_failed += 1
+
     def _arm(self) -> None:
         when = self._heap[0][0]
         if self._armed_at is not None and self._armed_at <= when:

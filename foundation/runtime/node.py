@@ -322,8 +322,13 @@ class Node:
     def _forget(self, waiter: _Waiter) -> None:
         def forget() -> None:
             host = self._inner.program.host
-            if host is not None and waiter.token is not None and waiter.token.ref:
-                host.kernel.remote.forget_call(waiter.token)
+            token = waiter.token
+            if host is None or token is None:
+                return
+            if not token.done:
+                host.kernel.timers.timed_out(token)
+            if token.ref:
+                host.kernel.remote.forget_call(token)
 
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(forget)

@@ -12,7 +12,7 @@ Label = Callable[[Pid], str]
 
 COLUMN_MIN = 16  # characters between two lifelines; where there is no room for that, a list
 COLUMN_MAX = 44
-OF_ONE = ("span", "note", "end")  # kinds of events that concern one process
+OF_ONE = ("span", "note", "end", "failure")  # kinds of events that concern one process
 _ARROWS = {"call": "->>", "reply": "-->>", "signal": "--)", "spawn": "-->>"}
 
 
@@ -82,11 +82,14 @@ def _escaped(text: str) -> str:
     return plain or "-"
 
 
+_BAD = {"end": "crashed: ", "failure": "of a call: "}
+
+
 def describe(event: Event) -> str:
     """Return kind and text of *event* in one line."""
     text = " ".join(event.text.split())
     lost = ", not taken" if event.taken is None and event.kind not in OF_ONE else ""
-    bad = "" if event.ok else "failed: " if event.kind != "end" else "crashed: "
+    bad = "" if event.ok else _BAD.get(event.kind, "failed: ")
     return f"{event.kind} {bad}{text}{lost}".rstrip()
 
 
@@ -126,7 +129,8 @@ def terminal(events: Sequence[Event], label: Label, width: int = 100) -> list[st
 def _draw(row: list[str], event: Event, start: int, end: int, column: int) -> None:
     text = describe(event)
     if start == end:
-        mark = {"span": "◇", "note": "◆", "end": "■" if event.ok else "✗"}.get(event.kind, "↻")
+        over = "■" if event.ok else "✗"
+        mark = {"span": "◇", "note": "◆", "failure": "✗", "end": over}.get(event.kind, "↻")
         row[start] = mark
         room = len(row) - start - 2
         _write(row, start + 2, _cut(text, max(column - 3, min(room, column - 3))))

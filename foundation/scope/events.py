@@ -8,7 +8,10 @@ from typing import Any
 from foundation.kernel.values import Pid, Ref
 from foundation.scope.clock import Stamp
 
-KINDS = ("call", "cast", "info", "timer", "signal", "reply", "spawn", "span", "note", "end")
+KINDS = (
+    *("call", "cast", "info", "timer", "signal", "reply", "failure"),
+    *("spawn", "span", "note", "end"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,18 +23,20 @@ class Event:
         chain: the id of the event that began it all; common to everything that followed from it.
         parent: what the sender was handling when it sent this; None at the beginning of a chain.
         kind: ``"call"``, ``"cast"``, ``"info"`` (``send``), ``"timer"`` (``send_after``),
-            ``"signal"`` (``Down`` or ``ExitMsg``), ``"reply"``; ``"spawn"`` is the start of a
-            process, ``"span"`` a ``scope.span``, ``"note"`` a ``scope.note``, ``"end"`` the end of
-            a process.
-        sender: who sent it; the process itself for spans, notes and ends.
-        receiver: who it is for.
+            ``"signal"`` (``Down`` or ``ExitMsg``), ``"reply"``; ``"failure"`` is where a caller
+            learned that no reply comes: nobody is there, or its time was up; ``"spawn"`` is the
+            start of a process, ``"span"`` a ``scope.span``, ``"note"`` a ``scope.note``,
+            ``"end"`` the end of a process.
+        sender: who sent it; the process itself for spans, notes and ends, the caller for failures.
+        receiver: who it is for; a pid that nobody has where a call was made to a name that
+            nobody held.
         text: the message, abbreviated; the name of a span, the text of a note; the reason of an
-            end.
+            end or a failure.
         sent: when it was sent, or when a span began.
         taken: when its receiver began to handle it, or when a span was over; None: it has not.
-        answers: of a reply, the id of its call.
-        ok: False for a call that failed, a span that was left by an exception, and an end for
-            a reason that is not clean.
+        answers: of a reply or a failure, the id of its call.
+        ok: False for the reply to a call that failed, a failure, a span that was left by an
+            exception, and an end for a reason that is not clean.
     """
 
     id: Ref

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from foundation.cluster.host import TABLE as CLUSTER
-from foundation.errors import AlreadyStarted, CallExit, NoProc, ScopeError, StartError
-from foundation.facade import send_through
-from foundation.kernel.ops import call_from_task, current
+from foundation.errors import ScopeError
+from foundation.kernel.ops import current
+from foundation.scope.asking import NODE_SECONDS, ask_nodes, sorted_out
 from foundation.scope.hosts import HostReport
 from foundation.scope.matching import wanted
 from foundation.scope.messages import (
-    SERVER,
     Begin,
     Busy,
     Count,
@@ -24,11 +22,8 @@ from foundation.scope.messages import (
     NodeReport,
 )
 from foundation.scope.report import TraceReport, assemble
-from foundation.scope.server import HOST_SECONDS, Scope
-from foundation.scope.spans import hushed
 from foundation.scope.tracer import Spec
 
-NODE_SECONDS = HOST_SECONDS + 1.0  # that a node has to begin, join and end
 COLLECT_SECONDS = 15.0
 
 
@@ -40,7 +35,8 @@ class Trace:
 
     Attributes:
         spec: what it records.
-        nodes: the nodes that it was started on.
+        nodes: the nodes that it was started on; of a trace of all nodes, those that join later
+            take part, too.
         hosts: their hosts that began, and their incarnations.
         missing: the nodes and hosts that did not, and why.
     """
@@ -60,11 +56,11 @@ class Trace:
 
         A node that cannot be reached stops by itself when ``seconds`` have passed.
         """
-        await _ask_nodes(self.nodes, End(self.spec.id), NODE_SECONDS)
+        await ask_nodes(_everyone(self), End(self.spec.id), NODE_SECONDS)
 
     async def count(self) -> int:
         """Return how many events have been recorded so far, messages between hosts twice."""
-        answers = await _ask_nodes(self.nodes, Count(self.spec.id), NODE_SECONDS)
+        answers = await ask_nodes(_everyone(self), Count(self.spec.id), NODE_SECONDS)
         reports = [a for a in answers.values() if isinstance(a, NodeReport)]
         return sum(number for report in reports for number in report.found.values())
 
@@ -94,7 +90,9 @@ async def start_trace(
     What this does: it has the server ``"foundation.scope"`` of each node (which is started where
     there is none) switch tracing on in all hosts of that node, then tells all hosts who takes
     part. When it returns, every message between hosts that take part is traced. Hosts of these
-    nodes that start later are found within a second. One trace at a time runs on a node.
+    nodes that start later are found within a second; without *nodes*, so are nodes that join: the
+    server of this node, which is told of them, has them take part. One trace at a time runs on a
+    node.
 
     Equivalent direct messages::
 
@@ -102,7 +100,8 @@ async def start_trace(
         from foundation.otp import call
         from foundation.scope import Begin, Join, Spec, Trace
 
-        spec = Spec(current().kernel.new_ref(), "trace")
+        node = current().pid.host.partition("/")[0]
+        spec = Spec(current().kernel.new_ref(), "trace", home=node, everywhere=True)
         report = await call("foundation.scope", Begin(spec))
         await call("foundation.scope", Join(spec.id, report.found))
         Trace(spec, (report.node,), report.found)
@@ -125,18 +124,18 @@ async def start_trace(
         ScopeError: an argument is wrong, another trace runs, or no node could begin.
         NotInProcess: it was called outside a process; there use ``node.run(start_trace)``.
     """
-    spec = _spec(name, sample, of, buffer, text, seconds)
+    spec = _spec(name, sample, of, buffer, text, seconds, nodes is None)
     targets = _nodes(nodes)
-    answers = await _ask_nodes(targets, Begin(spec), NODE_SECONDS)
-    hosts, missing = _sorted_out(answers)
+    answers = await ask_nodes(targets, Begin(spec), NODE_SECONDS)
+    hosts, missing = sorted_out(answers)
     began = tuple(node for node, answer in answers.items() if isinstance(answer, NodeReport))
     busy = {node: a.name for node, a in answers.items() if isinstance(a, Busy)}
     if busy or not hosts:
-        await _ask_nodes(began, End(spec.id), NODE_SECONDS)
+        await ask_nodes(began, End(spec.id), NODE_SECONDS)
         raise ScopeError(_refusal(busy, missing))
-    if len(hosts) > 1:
-        joined = await _ask_nodes(began, Join(spec.id, hosts), NODE_SECONDS)
-        missing |= _sorted_out(joined)[1]
+    if len(hosts) > 1 or spec.everywhere:
+        joined = await ask_nodes(began, Join(spec.id, hosts), NODE_SECONDS)
+        missing |= sorted_out(joined)[1]
     return Trace(spec, targets, hosts, missing)
 
 
@@ -145,7 +144,8 @@ async def collect(trace: Trace, timeout: float = COLLECT_SECONDS) -> TraceReport
 
     What this does: it asks the server of each node, which asks its hosts, and puts together what
     they answer. A host that does not answer in time, or has ended since the trace began, is in
-    ``missing``, and the report is not ``complete``.
+    ``missing``, as is a node that joined and could not take part, and a host in which the function
+    of ``of=`` failed; then the report is not ``complete``.
 
     Equivalent direct messages::
 
@@ -169,22 +169,42 @@ async def collect(trace: Trace, timeout: float = COLLECT_SECONDS) -> TraceReport
         raise ScopeError(f"collect: timeout must be above 0 seconds, got {timeout!r}")
     current()
     request = Gather(trace.spec.id, timeout * 0.8)
-    answers = await _ask_nodes(trace.nodes, request, timeout)
+    answers = await ask_nodes(_everyone(trace), request, timeout)
+    late = [n for n, a in answers.items() if n not in trace.nodes and not _took_part(a)]
+    answers = {node: answer for node, answer in answers.items() if node not in late}
     reports = [a for a in answers.values() if isinstance(a, NodeReport)]
     found: list[HostReport] = [host for report in reports for host in report.reports()]
     missing = {n: str(a) for n, a in answers.items() if not isinstance(a, NodeReport)}
+    hosts = dict(trace.hosts)
     for report in reports:
         missing |= report.missing
+        hosts |= report.joined
     lives = {host.host: host.incarnation for host in found}
-    for host, incarnation in trace.hosts.items():
+    for host, incarnation in hosts.items():
         known = host in missing or host.partition("/")[0] in missing
         if not known and lives.get(host) != incarnation:
             missing[host] = "it has ended, and what it had recorded with it"
     return assemble(trace.name, [report.node for report in reports], found, missing)
 
 
+def _everyone(trace: Trace) -> tuple[str, ...]:
+    """Return the nodes that may have recorded something: of all nodes, those of now, too."""
+    now = _nodes(None) if trace.spec.everywhere else ()
+    return tuple(dict.fromkeys((*trace.nodes, *now)))
+
+
+def _took_part(answer: Any) -> bool:
+    return isinstance(answer, NodeReport) and bool(answer.found)
+
+
 def _spec(
-    name: str | None, sample: float, of: Any, buffer: int, text: int, seconds: float
+    name: str | None,
+    sample: float,
+    of: Any,
+    buffer: int,
+    text: int,
+    seconds: float,
+    everywhere: bool,
 ) -> Spec:
     kernel = current().kernel
     home = kernel.address.partition("/")[0]
@@ -201,6 +221,7 @@ def _spec(
     return Spec(
         *(number, name or f"trace-{number.number}", float(sample), wanted(of, home)),
         *(buffer, text, float(seconds), home),
+        everywhere=everywhere,
     )
 
 
@@ -224,18 +245,6 @@ def _nodes(nodes: Iterable[str] | None) -> tuple[str, ...]:
     return wanted_nodes
 
 
-def _sorted_out(answers: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    found: dict[str, Any] = {}
-    missing: dict[str, str] = {}
-    for node, answer in answers.items():
-        if isinstance(answer, NodeReport):
-            found |= answer.found
-            missing |= answer.missing
-        elif not isinstance(answer, Busy):
-            missing[node] = str(answer)
-    return found, missing
-
-
 def _refusal(busy: dict[str, str], missing: dict[str, str]) -> str:
     if busy:
         node, name = next(iter(busy.items()))
@@ -245,50 +254,3 @@ def _refusal(busy: dict[str, str], missing: dict[str, str]) -> str:
         )
     why = "; ".join(f"{who}: {text}" for who, text in missing.items())
     return f"start_trace: no host could begin: {why}"
-
-
-# Asking the servers
-
-
-async def _ask_nodes(nodes: Iterable[str], request: Any, timeout: float) -> dict[str, Any]:
-    """Return what the scope server of each of *nodes* answers, or the error."""
-    names = list(nodes)
-    with hushed():
-        answers = await asyncio.gather(*(_ask_node(name, request, timeout) for name in names))
-    return dict(zip(names, answers, strict=True))
-
-
-async def _ask_node(node: str, request: Any, timeout: float) -> Any:
-    process = current()
-    kernel = process.kernel
-    try:
-        async with asyncio.timeout(timeout):
-            for last in (False, True):
-                server = await _server(node)
-                try:
-                    return await send_through(
-                        call_from_task, kernel, process.pid, server, request, timeout
-                    )
-                except NoProc:  # it has ended, as it does when nothing is traced
-                    if last:
-                        raise
-    except (CallExit, StartError) as error:
-        return error
-    except TimeoutError:
-        return ScopeError(f"no answer within {timeout:g} s")
-
-
-async def _server(node: str) -> Any:
-    """Return the scope server of *node*, started if need be."""
-    kernel = current().kernel
-    here = node == kernel.address.partition("/")[0]
-    pid = kernel.resolve(SERVER if here else (SERVER, node))
-    if pid is not None:
-        return pid
-    authority = kernel.names.authority or kernel.address
-    try:
-        return await Scope.start(
-            False, name=SERVER, host=authority if here else f"{node}/control"
-        )
-    except AlreadyStarted as error:
-        return error.pid

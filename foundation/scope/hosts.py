@@ -28,6 +28,7 @@ class HostReport:
         packed: the events, by pickle: many thousand are one message.
         dropped: how many older events did not fit.
         labels: what its processes are called.
+        failure: of the function that says which messages are wanted; "" is none.
     """
 
     host: str
@@ -35,6 +36,7 @@ class HostReport:
     packed: bytes
     dropped: int
     labels: dict[Pid, str]
+    failure: str = ""
 
     def events(self) -> tuple[Event, ...]:
         """Return the events."""
@@ -104,4 +106,6 @@ def gather(trace: Ref) -> HostReport | None:
         return None
     packed = pickle.dumps(tracer.events(), 5)
     labels = dict(tracer.labels)
-    return HostReport(kernel.address, kernel.incarnation, packed, tracer.dropped, labels)
+    return HostReport(
+        *(kernel.address, kernel.incarnation, packed, tracer.dropped, labels, tracer.failure)
+    )

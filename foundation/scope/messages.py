@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from foundation.scope.functions import Trace
 
 SERVER = "foundation.scope"
+VISITOR = "foundation.scope.visitor"  # one that was started where there was none (yet)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,15 @@ class NodeReport:
     Attributes:
         node: its name.
         found: by host address, what it answered.
-        missing: the hosts that did not, and why.
+        missing: the hosts that did not, and why; of the node where a trace of all nodes was
+            started also the nodes that have joined and do not take part.
+        joined: from that node: the hosts of nodes that have joined, and their incarnations.
     """
 
     node: str
     found: dict[str, Any] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
+    joined: dict[str, int] = field(default_factory=dict)
 
     def reports(self) -> list[HostReport]:
         """Return the answers to ``Gather``."""

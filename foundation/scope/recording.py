@@ -26,7 +26,7 @@ from foundation.otp.describe import state_of
 from foundation.otp.server_process import ServerProcess
 from foundation.scope.packing import Packed, pack, plain_text
 from foundation.scope.recording_file import Header, Record, Writer
-from foundation.scope.states import kind_of
+from foundation.scope.states import kind_of, told_by
 from foundation.scope.taps_of_one import Tap
 
 KEY = "foundation.scope.record"
@@ -46,16 +46,22 @@ async def record(
         timeout: seconds to wait for the server, which finishes what it is doing first.
 
     Raises:
-        SysError: the file cannot be made, or the server is a supervisor, or is recorded.
-        as ``foundation.otp.sys.install``.
+        ScopeError: an argument is wrong, there is no such server, it is a supervisor or is
+            recorded already, or the file cannot be made; it says what.
     """
     _check(path, limit)
-    await sys.install(server, KEY, recorder_of, path, limit, timeout=timeout)
+    with told_by("record", server):
+        await sys.install(server, KEY, recorder_of, path, limit, timeout=timeout)
 
 
 async def stop_recording(server: Any, *, timeout: float | None = 5.0) -> bool:
-    """End the recording of *server*; False when it is not recorded."""
-    return await sys.remove(server, KEY, timeout=timeout)
+    """End the recording of *server*; False when it is not recorded.
+
+    Raises:
+        ScopeError: it cannot be asked; it says why.
+    """
+    with told_by("stop_recording", server):
+        return await sys.remove(server, KEY, timeout=timeout)
 
 
 async def start_recorded(

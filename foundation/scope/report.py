@@ -20,7 +20,7 @@ class Moment(NamedTuple):
         stamp: when, by the hybrid logical clock.
         host: where.
         what: ``"sent"``, ``"taken"``, ``"spawned"``, ``"span"``, ``"span over"``,
-            ``"noted"`` or ``"ended"``.
+            ``"noted"``, ``"failed"`` (a caller learned that its call has) or ``"ended"``.
         event: of what.
     """
 
@@ -37,7 +37,7 @@ class TraceReport:
     Attributes:
         name: of the trace.
         nodes: the nodes that answered, and by host how many events each had.
-        missing: the nodes and hosts that did not, and why.
+        missing: the nodes and hosts that did not, or recorded less than was wanted, and why.
         dropped: by host, how many events did not fit its buffer; only hosts with some.
         events: in the order in which they were sent.
         labels: what the processes in *events* are called.
@@ -52,7 +52,7 @@ class TraceReport:
 
     @property
     def complete(self) -> bool:
-        """Whether every host that took part answered, and had kept everything."""
+        """Whether every host that was to take part did, answered, and had kept what was wanted."""
         return not self.missing and not self.dropped
 
     @property
@@ -62,7 +62,7 @@ class TraceReport:
 
     @property
     def unanswered(self) -> tuple[Event, ...]:
-        """The calls without a reply: it is still owed, or was not recorded."""
+        """The calls of which neither a reply nor a failure is known: somebody waits yet."""
         answered = {event.answers for event in self.events if event.answers is not None}
         return tuple(e for e in self.events if e.kind == "call" and e.id not in answered)
 
@@ -120,12 +120,18 @@ class TraceReport:
         }
 
 
-_FIRST = {"span": "span", "spawn": "spawned", "note": "noted", "end": "ended"}
+_FIRST = {
+    "span": "span",
+    "spawn": "spawned",
+    "note": "noted",
+    "end": "ended",
+    "failure": "failed",
+}
 
 
 def _moments(event: Event) -> list[Moment]:
     first = Moment(event.sent, event.sender.host, _FIRST.get(event.kind, "sent"), event)
-    if event.taken is None or event.kind in ("spawn", "note", "end"):
+    if event.taken is None or event.kind in ("spawn", "note", "end", "failure"):
         return [first]
     what = "span over" if event.kind == "span" else "taken"
     return [first, Moment(event.taken, event.receiver.host, what, event)]
@@ -150,6 +156,8 @@ def assemble(
         events = host.events()
         counts.setdefault(host.host.partition("/")[0], {})[host.host] = len(events)
         labels |= host.labels
+        if host.failure:
+            missing = {**missing, host.host: host.failure}
         if host.dropped:
             dropped[host.host] = host.dropped
         for event in events:

@@ -6,15 +6,20 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+from foundation.cluster.host import TABLE as CLUSTER
+from foundation.cluster.values import NodeDown, NodeUp, ViewChanged
 from foundation.facade import FacadeServer
-from foundation.kernel.ops import current, reply, send, send_after, spawn, trap_exit
+from foundation.kernel.ops import current, reply, send, send_after, spawn, trap_exit, whereis
 from foundation.kernel.values import Crash
 from foundation.otp import NoReply, Stop
 from foundation.otp.describe import text
 from foundation.otp.task import Exited, Result, Task
 from foundation.scope import hosts
+from foundation.scope.asking import HOST_SECONDS
+from foundation.scope.joining import Guests, invite
 from foundation.scope.messages import (
     SERVER,
+    VISITOR,
     Begin,
     Busy,
     Count,
@@ -25,7 +30,6 @@ from foundation.scope.messages import (
 )
 from foundation.scope.tracer import Spec
 
-HOST_SECONDS = 4.0  # that hosts have to begin, join and end
 LOOK_SECONDS = 1.0  # between looks for hosts that have started meanwhile
 UNKNOWN = "it knows of no such trace: it has begun since, or another trace took its place"
 IDLE_SECONDS = 2.0  # after which a server that nobody supervises ends
@@ -35,7 +39,8 @@ class Scope(FacadeServer):
     """See the module docstring.
 
     Args of ``init``:
-        supervised: False for one that was started when it was needed: it ends with its work.
+        supervised: False for one that was started when it was needed, under a name of its own: it
+            ends with its work, or gives it to the supervised one, if that starts meanwhile.
     """
 
     __silent__ = True
@@ -46,6 +51,8 @@ class Scope(FacadeServer):
         self.session: Spec | None = None
         self.until = 0.0  # by when the session is over in any case
         self.traced: dict[str, int] = {}  # the hosts of the session -> their incarnations
+        self.guests = Guests()  # where a trace of all nodes was started
+        self.last: Any = None  # the trace that ``guests`` is about, or the last one
         self.asked = 0  # requests so far
         self._rest()
 
@@ -57,15 +64,18 @@ class Scope(FacadeServer):
             case Begin(spec):
                 return self._begin(spec, caller)
             case Join(trace, partners):
+                self._joined(trace, partners)
                 spawn(_ask_hosts, caller, hosts.join, (trace, partners), HOST_SECONDS)
             case End(trace):
                 if self.session is not None and self.session.id == trace:
-                    self.session = None
+                    self._over(self.session)
                 spawn(_ask_hosts, caller, hosts.end, (trace,), HOST_SECONDS)
             case Count(trace):
                 spawn(_ask_hosts, caller, hosts.count, (trace,), HOST_SECONDS)
             case Gather(trace, timeout):
-                spawn(_ask_hosts, caller, hosts.gather, (trace,), timeout)
+                guests = self.guests if trace == self.last else Guests()
+                more = (guests.absent, guests.joined)
+                spawn(_ask_hosts, caller, hosts.gather, (trace,), timeout, *more)
             case _:
                 return super().handle_call(request, caller)
         return NoReply()
@@ -77,6 +87,7 @@ class Scope(FacadeServer):
             return Busy(running.name)
         if running is None or running.id != spec.id:
             self.traced = {}
+            self.guests, self.last = Guests(), spec.id
             send_after(LOOK_SECONDS, current().pid, ("look", spec.id))
         self.session, self.until = spec, now + spec.seconds
         spawn(_begin_hosts, current().pid, spec, node_hosts(), caller)
@@ -86,12 +97,26 @@ class Scope(FacadeServer):
         """Look after the hosts, or end when there is nothing to do."""
         match message:
             case ("look", trace):
-                self._look(trace)
+                return self._look(trace)
+            case ("adopt", work) if self.session is None:
+                vars(self).update(work)
+                self._rejoin()
             case ("began", trace, found):
                 if self.session is not None and self.session.id == trace:
                     self.traced |= found
+            case ("invited", trace, node, found, why) if trace == self.last:
+                self.guests.invited(node, found, why)
+                self._invite()
+            case NodeUp(node):
+                if self._tracing():
+                    self.guests.came(node)
+                    self._invite()
+            case NodeDown(node):
+                self.guests.absent.pop(node, None)
+            case ViewChanged() | ("invited", *_):
+                pass
             case ("rest", asked):
-                if asked == self.asked and not self._tracing() and not current().deferred:
+                if asked == self.asked and not self._needed() and not current().deferred:
                     return Stop("normal")
                 if asked == self.asked:
                     self._rest()
@@ -99,18 +124,61 @@ class Scope(FacadeServer):
                 return super().handle_info(message)
         return None
 
+    def _joined(self, trace: Any, partners: dict[str, int]) -> None:
+        """These hosts take part; where the trace was started, look after those that are to."""
+        session, kernel = self.session, current().kernel
+        cluster = kernel.tables.get(CLUSTER)
+        here = kernel.address.partition("/")[0]
+        if session is None or session.id != trace or cluster is None or session.home != here:
+            return
+        if session.everywhere:
+            cluster.subscribe(current())
+            self.guests.told(partners, cluster.view.names)
+            self._invite()
+
+    def _invite(self) -> None:
+        if self.session is not None:
+            node = self.guests.next()
+            if node is not None:
+                spawn(invite, current().pid, self.session, node, self.guests.partners)
+
+    def _over(self, session: Spec) -> None:
+        self.session = None
+        cluster = current().kernel.tables.get(CLUSTER)
+        if cluster is not None:
+            cluster.unsubscribe(current().pid)
+        self.until = current().kernel.driver.now() + hosts.KEEP_SECONDS
+
+    def _needed(self) -> bool:
+        """Whether it has to do, or something to tell to who collects."""
+        now = current().kernel.driver.now()
+        known = bool(self.guests.joined or self.guests.absent)
+        return now < self.until and (self.session is not None or known)
+
     def _tracing(self) -> bool:
         return self.session is not None and current().kernel.driver.now() < self.until
 
-    def _look(self, trace: Any) -> None:
+    def _look(self, trace: Any) -> Any:
         """Have hosts that have started since take part."""
         session = self.session
         if session is None or session.id != trace or not self._tracing():
-            return
+            return None
+        server = None if self.supervised else whereis(SERVER)
+        if server is not None and not self.guests.busy:
+            kept = ("session", "until", "traced", "guests", "last")
+            send(server, ("adopt", {name: getattr(self, name) for name in kept}))
+            return Stop("normal")
         new = {h: i for h, i in node_hosts().items() if self.traced.get(h) != i}
         if new:
             spawn(_begin_hosts, current().pid, session, new, None)
         send_after(LOOK_SECONDS, current().pid, ("look", trace))
+        return None
+
+    def _rejoin(self) -> None:
+        """Go on with the work of another server."""
+        if self.session is not None:
+            send_after(LOOK_SECONDS, current().pid, ("look", self.session.id))
+            self._joined(self.session.id, {})
 
     def _rest(self) -> None:
         if not self.supervised:
@@ -157,9 +225,17 @@ def _why(reason: Any) -> str:
 
 
 async def _ask_hosts(
-    caller: Any, function: Callable[..., Any], args: tuple[Any, ...], timeout: float
+    caller: Any,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    timeout: float,
+    absent: dict[str, str] | None = None,
+    joined: dict[str, int] | None = None,
 ) -> None:
-    reply(caller, await on_hosts(function, args, list(node_hosts()), timeout))
+    report = await on_hosts(function, args, list(node_hosts()), timeout)
+    report.missing.update(absent or {})
+    report.joined.update(joined or {})
+    reply(caller, report)
 
 
 async def _begin_hosts(server: Any, spec: Spec, where: dict[str, int], caller: Any) -> None:
@@ -180,10 +256,10 @@ class Door:
     __immutable__ = True
 
     def __resolve__(self, kernel: Any) -> Any:
-        pid = kernel.names.lookup(SERVER)
+        pid = kernel.names.lookup(SERVER) or kernel.names.lookup(VISITOR)
         if pid is None:
             payload: Any = (Scope, (False,), {})
-            pid = kernel.spawn(Scope.__process_class__, payload, name=SERVER).pid
+            pid = kernel.spawn(Scope.__process_class__, payload, name=VISITOR).pid
         return pid
 
     def __repr__(self) -> str:

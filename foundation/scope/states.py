@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from foundation.errors import ScopeError
+from foundation.errors import (
+    CallExit,
+    CallTimeout,
+    NoConnection,
+    NoProc,
+    ScopeError,
+    SysError,
+)
 from foundation.kernel.process import CAST, Caller
+from foundation.kernel.values import Crash
 from foundation.otp import sys
 from foundation.otp.describe import state_of, text
 
@@ -48,27 +58,66 @@ async def watch_state(
         timeout: seconds to wait for the server, which finishes what it is doing first.
 
     Raises:
-        ScopeError: *size* is wrong.
-        as ``foundation.otp.sys.install``.
+        ScopeError: *size* is wrong, or *server* cannot be watched; it says why.
     """
     if type(size) is not int or size < 1:
         raise ScopeError(f"watch_state: size must be an int of 1 or more, got {size!r}")
-    await sys.install(server, WATCH, Watcher, size, bool(copies), timeout=timeout)
+    with told_by("watch_state", server):
+        await sys.install(server, WATCH, Watcher, size, bool(copies), timeout=timeout)
 
 
 async def state_history(server: Any, *, timeout: float | None = 5.0) -> list[StateChange]:
     """Return the states of a watched *server*, oldest first.
 
     Raises:
-        SysError: it is not watched.
+        ScopeError: it is not watched, or cannot be asked; it says why.
     """
-    found: list[StateChange] = await sys.read(server, WATCH, timeout=timeout)
+    with told_by("state_history", server):
+        found: list[StateChange] = await sys.read(server, WATCH, timeout=timeout)
     return found
 
 
 async def unwatch_state(server: Any, *, timeout: float | None = 5.0) -> bool:
-    """Forget the states of *server*, and watch it no more; False when it was not watched."""
-    return await sys.remove(server, WATCH, timeout=timeout)
+    """Forget the states of *server*, and watch it no more; False when it was not watched.
+
+    Raises:
+        ScopeError: it cannot be asked; it says why.
+    """
+    with told_by("unwatch_state", server):
+        return await sys.remove(server, WATCH, timeout=timeout)
+
+
+@contextmanager
+def told_by(function: str, server: Any) -> Iterator[None]:
+    """Raise what goes wrong in the block as a ``ScopeError`` of *function*."""
+    try:
+        yield
+    except (CallExit, SysError) as error:
+        raise ScopeError(f"{function}({text(server)}): {_why(error)}") from error
+
+
+def _why(error: CallExit | SysError) -> str:
+    if isinstance(error, SysError):
+        reason = error.reason
+        if type(reason) is not Crash:
+            return f"it was refused: {text(reason)}"
+        if reason.type.endswith("LookupError"):
+            return (
+                "it is not watched; watch_state(server) begins that, and has to be called again "
+                "after a restart, which makes a new process"
+            )
+        return str(reason.message)
+    match error:
+        case NoProc():
+            return "there is no such process; start it first, or look at its name (whereis)"
+        case NoConnection():
+            return "its host or node cannot be reached; see foundation.cluster.view()"
+        case CallTimeout():
+            return (
+                f"no answer within {error.timeout} s: it is busy; wait longer with timeout=, or "
+                "see what it does with foundation.otp.sys.get_status"
+            )
+    return f"it has ended meanwhile: {text(error.reason)}"
 
 
 class Watcher:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from foundation.errors import CallExit
 from foundation.kernel.process import CAST, Caller, Process
 from foundation.kernel.remote import Remote
 from foundation.kernel.signals import Signals
@@ -46,6 +47,7 @@ def switch_on(tracer: Tracer) -> None:
     kernel.tables[TABLE] = tracer
     kernel.tables[_KEPT] = (kernel._max_hand_overs, dict(kernel.remote.handlers))
     kernel._max_hand_overs = kernel.hand_overs = 0
+    kernel.request = Requests(kernel.request, tracer)  # type: ignore[method-assign]
     kernel.remote.handlers["traced"] = _on_traced(tracer)
     kernel.remote.handlers["tracing"] = _on_tracing(tracer)
     for process in kernel.procs.values():
@@ -68,6 +70,7 @@ def switch_off(tracer: Tracer) -> None:
     kernel._max_hand_overs, handlers = kernel.tables.pop(_KEPT)
     for name in ("traced", "tracing"):
         kernel.remote.handlers[name] = handlers[name]
+    del kernel.request
     kernel.remote.__class__ = Remote
     kernel.signals.__class__ = Signals
     kernel.timers.__class__ = Timers
@@ -78,6 +81,28 @@ def switch_off(tracer: Tracer) -> None:
 
 
 _KEPT = "scope.kept"
+
+
+class Requests:
+    """In the place of ``kernel.request``: tells of calls that fail at once."""
+
+    __slots__ = ("_plain", "_tracer")
+
+    def __init__(self, plain: Any, tracer: Tracer) -> None:
+        self._plain = plain
+        self._tracer = tracer
+
+    def __call__(
+        self, sink: Any, pid: Pid, server: Any, request: Any, system: bool = False
+    ) -> Caller:
+        """Make a call."""
+        try:
+            caller: Caller = self._plain(sink, pid, server, request, system)
+        except CallExit as error:
+            if not system:
+                self._tracer.refused(pid, server, request, error)
+            raise
+        return caller
 
 
 class TracedProcs(dict[Pid, Process]):
@@ -118,6 +143,12 @@ class TracedTimers(Timers):
     """Carries what caused a timer over to its message."""
 
     timer_class = TracedTimer
+
+    def timed_out(self, caller: Any) -> None:
+        """The time of a call is up."""
+        super().timed_out(caller)
+        if type(caller.sink) is TracedSink:
+            tracer_of(self._kernel).failed(caller.sink.call, "timeout")
 
     def _send(self, timer: Timer) -> None:
         tracer = tracer_of(self._kernel)

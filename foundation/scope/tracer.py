@@ -74,6 +74,7 @@ class Spec:
         text: characters kept of each message; 0 keeps its type only.
         seconds: when it ends by itself.
         home: the node where it was started.
+        everywhere: whether nodes that join take part.
     """
 
     id: Ref
@@ -84,6 +85,7 @@ class Spec:
     text: int = 80
     seconds: float = 600.0
     home: str = ""
+    everywhere: bool = False
 
 
 @dataclass(slots=True)
@@ -120,13 +122,14 @@ class Tracer:
         self.ring: deque[Hop] = deque()
         self.dropped = 0
         self.labels: dict[Pid, str] = {}
+        self.nobodies: dict[str, Pid] = {}  # names that were called and held by nobody
         self.partners: dict[str, int] = {}  # hosts that trace too -> their incarnation
         self.incoming: Incoming | None = None
         # Calls of other hosts, to know their replies by.
         self.calls: weakref.WeakKeyDictionary[Caller, Hop] = weakref.WeakKeyDictionary()
         self._matches = matcher(spec.of, kernel)
         self._random = random.Random(f"{spec.id} {kernel.address} {kernel.incarnation}")
-        self._complained = False
+        self.failure = ""  # of the function in the spec
         TRACERS.add(self)
 
     # Events
@@ -156,8 +159,12 @@ class Tracer:
         cause: Cause,
         message: Any,
         answers: Ref | None = None,
+        keep: bool | None = None,
     ) -> Hop | None:
-        """Record an event that happens now; None when it belongs to a chain that is left out."""
+        """Record an event that happens now; None when it belongs to a chain that is left out.
+
+        *keep*: whether the trace wants it, if that is known.
+        """
         if type(cause) is Hop:
             number = self.kernel.new_ref()
             chain, parent = cause.chain, cause.id
@@ -170,7 +177,9 @@ class Tracer:
             *(number, chain, parent, kind, sender, receiver, self.text(message)),
             *(self.clock.tick(), answers),
         )
-        self.record(hop)
+        if keep is not False:
+            hop.keep = bool(keep)
+            self.record(hop)
         return hop
 
     def _sampled(self) -> bool:
@@ -204,8 +213,8 @@ class Tracer:
         try:
             return self._matches(hop)
         except Exception as error:
-            if not self._complained:
-                self._complained = True
+            if not self.failure:
+                self.failure = f"the function of= has failed: {error!r}; it must take any Event"
                 text = f"the function of trace {self.spec.name!r} failed: {error!r}"
                 self.kernel.driver.report(Notice("warning", text))
             return False
@@ -297,6 +306,40 @@ class Tracer:
             hop.ok = ok
         return hop
 
+    def refused(self, pid: Pid, server: Any, request: Any, error: CallExit) -> None:
+        """A call of *pid* to *server* could not even be sent."""
+        more = ""
+        if error.reason == "calling_self":
+            server = pid
+        elif type(server) is not Pid:
+            more = f"nobody holds the name {brief(server, 60)}"
+            server = error.server
+        receiver = server if type(server) is Pid else self._nobody(server)
+        call = self.new("call", pid, receiver, self.origin()[1], request)
+        if call is not None:
+            self.failed(call, error.reason, "" if receiver is server else more)
+
+    def _nobody(self, name: Any) -> Pid:
+        """Return a pid that no process has, to stand for who does not hold *name*."""
+        text = brief(name, 60)
+        if len(self.nobodies) > 1000:
+            self.nobodies.clear()
+        if text not in self.nobodies:
+            self.nobodies[text] = self.kernel.new_pid()
+        self.labels[self.nobodies[text]] = f"nobody: {text}"
+        return self.nobodies[text]
+
+    def failed(self, call: Hop, reason: Any, more: str = "") -> None:
+        """The caller learns that no reply to *call* comes."""
+        if not self.active:
+            return
+        why = reason if type(reason) is str else self.text(reason)
+        more = more or _REASONS.get(why, "")
+        said = f"{why}: {more}" if more else why
+        hop = self.new("failure", call.sender, call.sender, call, Name(said), call.id, call.keep)
+        if hop is not None:
+            hop.ok, hop.taken = False, hop.sent
+
     def born(self, process: Process) -> None:
         """A process has just been started."""
         if is_silent(process, self.kernel):
@@ -348,6 +391,14 @@ class Tracer:
         return Hop(number, chain, parent, kind, pid, pid, text, self.clock.tick())
 
 
+_REASONS = {
+    "noproc": "the process has ended",
+    "noconnection": "its host or node cannot be reached",
+    "calling_self": "it is the caller itself",
+    "timeout": "no reply has come in time",
+}
+
+
 class TimerFired(Incoming):
     """A timer of ``send_after`` sends its message."""
 
@@ -357,16 +408,16 @@ class TimerFired(Incoming):
 class TracedSink:
     """Sees the reply to a call before who waits for it."""
 
-    __slots__ = ("_call", "_sink", "_tracer")
+    __slots__ = ("_sink", "_tracer", "call")
 
     def __init__(self, sink: Any, tracer: Tracer, call: Hop) -> None:
         self._sink = sink
         self._tracer = tracer
-        self._call = call
+        self.call = call
 
     def resolve(self, token: Any, ok: bool, value: Any) -> None:
         """Pass the reply on."""
-        self._tracer.replied(self._call, ok, value)
+        self._tracer.replied(self.call, ok, value)
         self._sink.resolve(token, ok, value)
 
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from foundation import scope
-from foundation.errors import ReplayError, ScopeError, SysError
+from foundation.errors import ReplayError, ScopeError
 from foundation.otp import ChildSpec, Supervisor, Task, call, cast, send, stop, sys, trap_exit
 from foundation.otp.server_process import ServerProcess
 from foundation.testing import Simulation
@@ -243,7 +243,7 @@ def test_when_the_recording_ends_the_process_is_plain_again(tmp_path: Path) -> N
         await scope.record(stock, path)
         process = simulation.main.kernel.procs[stock]
         assert type(process) is not ServerProcess
-        with pytest.raises(SysError, match="recorded already"):
+        with pytest.raises(ScopeError, match="recorded already"):
             await scope.record(stock, path + "2")
         await call(stock, 1)
         assert await scope.stop_recording(stock)
@@ -367,7 +367,7 @@ def test_what_cannot_be_recorded_is_refused(tmp_path: Path) -> None:
     async def body(path: str) -> None:
         boss = await EmptyBoss.start_link()
         stock = await Stock.start_link()
-        with pytest.raises(SysError, match="only servers"):
+        with pytest.raises(ScopeError, match="only servers"):
             await scope.record(boss, path)
         with pytest.raises(ScopeError, match="a GenServer class can be recorded"):
             await scope.start_recorded(EmptyBoss, path)
@@ -375,10 +375,10 @@ def test_what_cannot_be_recorded_is_refused(tmp_path: Path) -> None:
             await scope.record(stock, tmp_path / "x")  # type: ignore[arg-type]
         with pytest.raises(ScopeError, match="limit must be"):
             await scope.record(stock, path, limit=0)
-        with pytest.raises(SysError, match="No such file or directory"):
+        with pytest.raises(ScopeError, match="No such file or directory"):
             await scope.record(stock, str(tmp_path / "no" / "x"))
         tmp_path.joinpath("x.rec").write_text("mine")
-        with pytest.raises(SysError, match="File exists"):
+        with pytest.raises(ScopeError, match="File exists"):
             await scope.record(stock, path)
         assert await call(stock, 1) == 9
 

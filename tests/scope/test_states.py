@@ -34,7 +34,7 @@ def test_the_state_after_each_message_is_kept(run: Any) -> None:
         assert history[-1].state["notes"] == "['note', 'info']"
         assert await scope.unwatch_state(stock)
         assert not await scope.unwatch_state(stock)
-        with pytest.raises(SysError, match="no observer"):
+        with pytest.raises(ScopeError, match=r"state_history.*: it is not watched; watch_state"):
             await scope.state_history(stock)
         assert (await sys.get_status(stock))["debug"] == []
 
@@ -74,6 +74,32 @@ def test_a_wrong_size_is_refused(run: Any) -> None:
             await scope.watch_state("nobody", size=0)
 
     run(body)
+
+
+def test_errors_say_what_was_called_what_happened_and_what_to_do(run: Any, tmp_path: Any) -> None:
+    async def body() -> None:
+        path = str(tmp_path / "x.rec")
+        for function, args in (
+            (scope.watch_state, ()),
+            (scope.state_history, ()),
+            (scope.unwatch_state, ()),
+            (scope.record, (path,)),
+            (scope.stop_recording, ()),
+        ):
+            expected = rf"{function.__name__}\('nobody'\): there is no such process; start it first"
+            with pytest.raises(ScopeError, match=expected):
+                await function("nobody", *args)
+        busy = await Busy.start_link(name="busy")
+        cast(busy, "work")
+        with pytest.raises(ScopeError, match=r"^record\('busy'\): no answer within 0.1 s: it"):
+            await scope.record("busy", path, timeout=0.1)
+
+    run(body)
+
+
+class Busy(Stock):
+    async def handle_cast(self, request: Any) -> None:
+        await asyncio.sleep(1.0)
 
 
 class Clumsy:

@@ -19,6 +19,7 @@ from foundation.otp import (
     sys,
 )
 from foundation.scope.events import Event
+from foundation.scope.messages import VISITOR
 from foundation.scope.tracer import TABLE
 from foundation.testing import ClusterSimulation, Simulation
 from tests.scope.kit import Stock, in_cluster, kernels, one, shop_over_three_nodes
@@ -114,13 +115,16 @@ def fails(event: Event) -> bool:
     raise RuntimeError("no")
 
 
-def test_a_function_that_fails_records_nothing_and_is_reported_once_per_host() -> None:
+def test_a_function_that_fails_records_nothing_which_the_log_and_the_report_say() -> None:
     with ClusterSimulation(0, nodes=3) as cluster:
         cluster.form()
         report, _, _ = cluster.run("a", trace_of, fails)
         said = [(host, r.text) for host, r in cluster.reports if "failed: Runtime" in str(r)]
     assert report.events == ()
     assert sorted(host for host, _ in said) == ["a/w1", "b/w1", "c/w1"]
+    assert not report.complete
+    assert sorted(report.missing) == ["a/w1", "b/w1", "c/w1"]
+    assert "missing: a/w1: the function of= has failed: RuntimeError('no')" in report.summary()
 
 
 def test_a_full_buffer_drops_the_oldest_and_says_how_many() -> None:

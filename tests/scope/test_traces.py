@@ -24,6 +24,7 @@ from foundation.otp import (
     sys,
     trap_exit,
 )
+from foundation.otp import exit as kill
 from foundation.scope.tracer import TABLE
 from foundation.testing import ClusterSimulation, Simulation
 from tests.scope.kit import Shop, Stock, in_cluster, one, order, shop_over_three_nodes
@@ -414,3 +415,78 @@ def test_a_note_without_a_trace_does_nothing_and_must_be_a_text() -> None:
     scope.note("nobody traces")
     with pytest.raises(scope.ScopeError, match="must be a str, got 7"):
         scope.note(7)  # type: ignore[arg-type]
+
+
+class Slow(Stock):
+    """Never answers."""
+
+    def handle_call(self, request: Any, caller: Any) -> Any:
+        return NoReply()
+
+
+async def failing_calls() -> Any:
+    slow = await Slow.start(name="slow", host="b/w1")
+    near = await Slow.start(name="near", host="a/w1")
+    dead = await Stock.start(host="a/w1")
+    far = await Stock.start(host="b/w1")
+    for pid in (dead, far):
+        kill(pid, "kill")
+    await asyncio.sleep(1.0)
+    trace = await scope.start_trace()
+    servers = ["nobody", ("nobody", "b"), ("slow", "z"), dead, far, "near", slow, near, me()]
+    for number, server in enumerate(servers):
+        with pytest.raises(CallExit):
+            await call(server, f"q{number}", timeout=0.5)
+        with pytest.raises(CallExit):
+            await asyncio.gather(call(server, f"g{number}", timeout=0.5))
+    await trace.stop()
+    return await trace.collect(), near, slow, dead
+
+
+def test_each_call_that_fails_is_an_error_that_says_why() -> None:
+    report, near, slow, dead = in_cluster(failing_calls)
+    calls = {e.text.strip("'"): e for e in report.events if e.kind == "call"}
+    assert sorted(calls) == sorted([f"{how}{n}" for how in "qg" for n in range(9)])
+    why = {e.answers: e for e in report.errors}
+    for text, sent in calls.items():
+        found = why[sent.id]
+        assert (found.ok, found.chain, found.parent) == (False, sent.chain, sent.id)
+        expected = {
+            **dict.fromkeys("012", "noproc: nobody holds the name "),
+            "3": "noproc: the process has ended",
+            "4": "'noproc'",
+            **dict.fromkeys("567", "timeout: no reply has come in time"),
+            "8": "calling_self: it is the caller itself" if text[0] == "q" else "timeout: ",
+        }[text[1]]
+        assert found.text.startswith(expected), (text, found.text)
+        assert found.kind == ("reply" if text[1] == "4" else "failure")
+    assert len(report.errors) == 18
+    assert report.unanswered == ()
+    assert report.label(calls["q0"].receiver) == "nobody: 'nobody'"
+    assert calls["q3"].receiver == dead
+    assert calls["q5"].receiver == near
+    assert calls["q6"].receiver == slow
+    assert "18 errors" in report.summary()
+    assert "✗ failure of a call: noproc: nobody" in report.diagram(400)
+    assert "failed" in [moment.what for moment in report.timeline]
+    assert report.mermaid()
+
+
+def test_a_failure_is_recorded_where_its_call_is_wanted() -> None:
+    async def body(of: Any, sample: float) -> Any:
+        near = await Slow.start(name="near")
+        trace = await scope.start_trace(of=of, sample=sample)
+        for server in ("nobody", near):
+            with pytest.raises(CallExit):
+                await call(server, 1, timeout=0.5)
+        return await trace.collect()
+
+    for of, sample, kinds in (
+        ("near", 1.0, ["call", "failure"]),
+        ("other", 1.0, []),
+        (None, 0.0, []),
+        (None, 1.0, ["call", "failure", "call", "failure"]),
+    ):
+        with Simulation(6) as simulation:
+            report = simulation.run(body, of, sample)
+        assert [e.kind for e in report.events] == kinds
