@@ -63,6 +63,25 @@ def pack(value: Any, callers: dict[Caller, int] | None = None) -> Packed:
         return plain_text(value)
 
 
+def packed_error(error: BaseException) -> Packed:
+    """Return an exception packed; as text where it could not be loaded again."""
+    try:
+        packed = dumps(error)
+        if isinstance(loads(packed), BaseException):
+            return packed
+    except Exception:  # of its own __reduce__, or of its class
+        return f"{type(error).__qualname__}: {plain_text(str(error))}"
+    return f"{type(error).__qualname__}: {plain_text(str(error))}"
+
+
+def unpacked_error(packed: Packed) -> BaseException:
+    """Return the exception; a ``ScopeError`` in the place of one that could not be recorded."""
+    found = unpack(packed)
+    if isinstance(found, BaseException):
+        return found
+    return ScopeError(f"{found!r} was raised, and could not be recorded")
+
+
 def unpack(packed: Packed) -> Any:
     """Return the value; ``Unrecorded`` where there is only a text.
 

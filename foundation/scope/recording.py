@@ -1,17 +1,20 @@
 """Recording a server: all that comes into it, so that it can live again in ``replay.py``.
 
-What a server does depends on its messages, on what its awaits give it, and on what the functions
-of the kernel tell it (a pid, a reference, whether somebody is alive). All of that is recorded,
-with what the server sends and its state after each message, by which a replay knows that it is
-on the right way. What else it depends on (the clock, chance, tables of a registry, files) is not.
+What a server does depends on its messages, on what its awaits give it, on what the functions of
+this library tell it (a pid, whether somebody is alive, what a registry, the configuration, the
+mesh or the cluster answers), and on the order in which its asyncio tasks and timers go on. All of
+that is recorded, with what the server sends and its state after each message, by which a replay
+knows that it is on the right way. What is not recorded is said in ``record``.
 
-While it is recorded the process is a ``RecordedProcess`` and sees the kernel through a ``Tap``;
-other processes of the host are not touched.
+While it is recorded the process is a ``RecordedProcess`` and sees the kernel through a ``Tap``
+(``taps_of_one.py``); the functions that ask the host's tables are those of ``boundary.py``, and
+the loop tells what it runs for it (``strands.py``). Other processes get the same from all these.
 """
 
 from __future__ import annotations
 
 import asyncio
+import weakref
 from typing import Any
 
 from foundation.errors import ScopeError
@@ -24,9 +27,11 @@ from foundation.otp import sys
 from foundation.otp.debug import Debug
 from foundation.otp.describe import state_of
 from foundation.otp.server_process import ServerProcess
+from foundation.scope import boundary
 from foundation.scope.packing import Packed, pack, plain_text
 from foundation.scope.recording_file import Header, Record, Writer
 from foundation.scope.states import kind_of, told_by
+from foundation.scope.strands import Strands, tap_of
 from foundation.scope.taps_of_one import Tap
 
 KEY = "foundation.scope.record"
@@ -37,6 +42,25 @@ async def record(
     server: Any, path: str, *, limit: int = LIMIT, timeout: float | None = 5.0
 ) -> None:
     """Record *server* from its present state on, until it ends or ``stop_recording``.
+
+    What comes from outside is recorded: messages, replies, results of other processes, threads
+    and executors, what functions of ``foundation`` answer or raise, and in which order asyncio
+    tasks, timers and timeouts of the server went on. In a replay none of that is done again.
+
+    Not recorded, so that a replay comes to another result where the server depends on it:
+
+    - the clock (``time.time()``), chance (``random``, ``uuid4``), files, environment, global
+      variables: ask another process for these, or run ``asyncio.to_thread(time.time)``;
+    - connections, subprocesses and pipes that the server opens itself on the event loop (asyncio
+      streams, HTTP libraries), which a replay refuses: keep them in another process, or a thread;
+    - what other threads do to the server's state, and tasks, locks and futures that were there
+      before the recording began: use ``start_recorded`` for these;
+    - functions that are given to functions of ``foundation`` and run in these (``dispatch``,
+      ``update_value``, ``where=``): their results are recorded, and they are not called again;
+    - objects that cannot be pickled: they are there as text, and using one ends the replay.
+
+    It costs the server some tens of microseconds a message, more with a large state, which is
+    compared and packed after each; nothing when the recording has ended.
 
     Args:
         server: pid, name or ``Via`` of a ``GenServer``.
@@ -122,7 +146,7 @@ def recorder_of(process: ServerProcess, path: str, limit: int) -> Recorder:
     recorder.begin(None)
     process.__class__ = RecordedProcess
     process.set_extra("recorder", recorder)
-    process.kernel = Tap(process.kernel, process, recorder.fact)  # type: ignore[assignment]
+    recorder.tap()
     return recorder
 
 
@@ -137,6 +161,8 @@ class Recorder:
         self._number = 0
         self._over = False  # the file is closed
         self._step: Record | None = None
+        self._untap: Any = None
+        self.strands = Strands(process, self._ran)
         self.callers: dict[Caller, int] = {}
         self.future: Any = None  # of asyncio, that the callback awaits
         self.fresh = False  # whether a callback is about to begin
@@ -161,10 +187,35 @@ class Recorder:
         if start is not None:
             self._step = Record(0, "init", None, pack(None), 0.0)
 
+    def tap(self) -> None:
+        """From now on be told what the server does and learns."""
+        process = self._process
+        loop = getattr(process.kernel.driver, "loop", None)
+        if loop is not None:
+            tap_of(loop).begin(process, self.strands)
+        boundary.begin()
+        self._untap = weakref.finalize(self, boundary.end)  # also when it is lost with its host
+        process.kernel = Tap(process.kernel, self.strands, self.fact)  # type: ignore[assignment]
+
     def fact(self, what: str, about: str, *values: Any) -> None:
         """The server has done or learned something."""
         if self._step is not None:
             self._step.facts.append([what, about, *values])
+
+    def _ran(self, what: str, about: str, *values: Any) -> None:
+        """Something of asyncio that belongs to the server goes on; also between two messages."""
+        if self._over:
+            return
+        if self._step is None:
+            at = self._process.kernel.driver.now() - self._since
+            self._step = Record(self._number, "tasks", None, pack(None), at)
+        self.fact(what, about, *values)
+
+    def pause(self) -> None:
+        """Something else is about to come: what is over is a step of its own."""
+        step = self._step
+        if step is not None and step.kind in ("init", "tasks") and self._process.coro is None:
+            self._finish(None)
 
     # As an observer
 
@@ -172,7 +223,7 @@ class Recorder:
         """A step begins."""
         if self._over:
             return
-        if self._step is not None:  # init, when it has returned
+        if self._step is not None:  # init, when it has returned, or tasks
             self._finish(None)
         self._number += 1
         kind, message = kind_of(item)
@@ -197,15 +248,13 @@ class Recorder:
                 at = process.kernel.driver.now() - self._since
                 self._step = Record(self._number + 1, "end", None, pack(None), at)
             self._finish(plain_text(reason))
-        elif self._step is not None and self._step.kind == "init":
-            self._finish(None)
+        else:
+            self.pause()
         self._stop()
 
     def looked_into(self) -> None:
         """A system request was served, which may have changed the state (``replace_state``)."""
         process = self._process
-        if self._step is not None and self._step.kind == "init" and process.coro is None:
-            self._finish(None)
         if self._step is None and not self._over and self._packed_state() != self._last:
             at = process.kernel.driver.now() - self._since
             self._step = Record(self._number, "state", None, pack(None), at)
@@ -241,6 +290,11 @@ class Recorder:
         process = self._process
         self._step, self._over = None, True
         self._writer.close()
+        loop = getattr(process.kernel.driver, "loop", None)
+        if loop is not None:
+            tap_of(loop).end(process)
+        if self._untap is not None:
+            self._untap()
         if type(process) is RecordedProcess:
             kernel: Any = process.kernel
             if type(kernel) is Tap:
@@ -260,7 +314,7 @@ class RecordedProcess(ServerProcess):
         self.set_extra("recorder", recorder)
         Debug.install(self, KEY, lambda process: recorder, ())
         recorder.begin(self.start_spec)
-        self.kernel = Tap(self.kernel, self, recorder.fact)  # type: ignore[assignment]
+        recorder.tap()
         super().begin()
 
     def start_coroutine(self, coro: Any) -> None:
@@ -291,12 +345,11 @@ class RecordedProcess(ServerProcess):
         if item[0] != SYS:
             super().handle_other(item)
             return
-        kernel: Any = self.kernel
-        kernel.quiet = True
+        recorder.pause()
         try:
-            super().handle_other(item)
+            with recorder.strands.hushed():
+                super().handle_other(item)
         finally:
-            kernel.quiet = False
             if self.state == "running":
                 recorder.looked_into()
 
@@ -307,18 +360,17 @@ class RecordedProcess(ServerProcess):
     def take(self, match: Any) -> Any:
         """Look for a message that a ``receive`` wants."""
         found = super().take(match)
-        values = () if found is UNSET else (pack(found),)
-        self.get_extra("recorder").fact("take", "", *values)
+        recorder: Recorder = self.get_extra("recorder")
+        if recorder.strands.inside:
+            values = () if found is UNSET else (pack(found),)
+            recorder.fact("take", "", *values)
         return found
 
     def _reply(self, caller: Caller, value: Any) -> None:
-        self.get_extra("recorder").fact("reply", plain_text(value))
-        kernel: Any = self.kernel
-        kernel.quiet = True
-        try:
+        recorder: Recorder = self.get_extra("recorder")
+        recorder.fact("reply", plain_text(value))
+        with recorder.strands.hushed():
             super()._reply(caller, value)
-        finally:
-            kernel.quiet = False
 
 
 __all__ = ["RecordedProcess", "Recorder", "record", "start_recorded", "stop_recording"]

@@ -17,7 +17,7 @@ from foundation.kernel.codec import dumps, loads
 from foundation.kernel.values import Pid
 from foundation.scope.packing import Packed
 
-MAGIC = b"foundation replay 1\n"
+MAGIC = b"foundation replay 2\n"
 _LENGTH = struct.Struct(">I")
 
 
@@ -50,8 +50,9 @@ class Record:
 
     Attributes:
         number: from 1; 0 is ``init``.
-        kind: ``"init"``, ``"call"``, ``"cast"``, ``"info"``; ``"state"`` where a system request
-            changed the state; ``"end"`` where the process ended between two messages.
+        kind: ``"init"``, ``"call"``, ``"cast"``, ``"info"``; ``"tasks"`` what asyncio tasks and
+            timers did between two messages; ``"state"`` where a system request changed the
+            state; ``"end"`` where the process ended between two messages.
         sender: of a call.
         message: packed.
         at: seconds since the beginning.
@@ -135,6 +136,11 @@ def load(path: str | Path) -> tuple[Header, list[Record]]:
         data = Path(path).read_bytes()
     except OSError as error:
         raise ReplayError(f"the recording {str(path)!r} cannot be read: {error.strerror}") from None
+    if not data.startswith(MAGIC) and data.startswith(MAGIC.rpartition(b" ")[0]):
+        raise ReplayError(
+            f"{str(path)!r} was made by another version of foundation; replay it with that one, or "
+            "record anew"
+        )
     if not data.startswith(MAGIC):
         raise ReplayError(f"{str(path)!r} is no recording of a server (see scope.record)")
     parts: list[Any] = []

@@ -7,9 +7,10 @@
         print(step, step.state)
     print(replay.divergence or "the same states")
 
-No other process, clock or network takes part: what the server learned from them was recorded.
-Where it does something else than it did, the replay ends and says so: its code has changed, or it
-depends on something that is not recorded (the clock, chance, a registry's table, a file).
+No other process, clock or network takes part: what the server learned from them was recorded, and
+its asyncio tasks and timers go on when they did. Where it does something else than it did, the
+replay ends and says so: its code has changed, or it depends on something that is not recorded
+(the clock, chance, a file: see ``record``).
 """
 
 from __future__ import annotations
@@ -19,22 +20,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from foundation.errors import CodecError, ReplayError
-from foundation.kernel.process import CAST, CURRENT, INFO, Caller
+from foundation.kernel.process import CAST, CURRENT, INFO, UNSET, Caller
 from foundation.kernel.values import Pid
 from foundation.otp.describe import state_of
 from foundation.otp.sys_requests import set_state
-from foundation.scope.packing import plain_text, same, shown, unpack
+from foundation.scope import boundary
+from foundation.scope.asking_host import arguments, waited
+from foundation.scope.packing import plain_text, same, shown, unpack, unpacked_error
 from foundation.scope.recording_file import Header, Record, load
 from foundation.scope.replay_kernel import (
     ReplayDriver,
     ReplayKernel,
-    ReplayLoop,
     ReplayProcess,
     Sink,
 )
+from foundation.scope.replay_loop import ReplayLoop, replayed
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +56,28 @@ class Divergence:
     recorded: str
     replayed: str
 
+    @property
+    def advice(self) -> str:
+        """What to do about it."""
+        if self.what == "connection":
+            return _CONNECTION
+        return _ADVICE
+
     def __str__(self) -> str:
         return (
             f"step {self.step} diverged ({self.what}): recorded {self.recorded}; "
-            f"replayed {self.replayed}"
+            f"replayed {self.replayed}. {self.advice}"
         )
+
+
+_ADVICE = (
+    "Either the code is not the one that was recorded, or it depends on something that is not "
+    "recorded, such as the clock, chance or a file: scope.record says what to do about these"
+)
+_CONNECTION = (
+    "Connections, pipes and subprocesses that a server opens itself cannot be replayed: keep them "
+    "in another process or a thread (asyncio.to_thread), whose answers are recorded"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +86,9 @@ class Step:
 
     Attributes:
         number: 0 is ``init``, or the state at the beginning.
-        kind: ``"init"``, ``"start"``, ``"call"``, ``"cast"``, ``"info"``, ``"state"`` (it was
-            changed by ``sys.replace_state``) or ``"end"``.
+        kind: ``"init"``, ``"start"``, ``"call"``, ``"cast"``, ``"info"``, ``"tasks"`` (what
+            its asyncio tasks and timers did between two messages), ``"state"`` (it was changed by
+            ``sys.replace_state``) or ``"end"``.
         sender: of a call.
         message: what came.
         at: seconds since the recording began.
@@ -133,6 +154,8 @@ class Replay:
         self._place = 0  # of the next fact
         self._did: list[str] = []
         self._callers: dict[Caller, int] = {}
+        self._process: ReplayProcess | None = None
+        self._loop: ReplayLoop | None = None
 
     @property
     def state(self) -> dict[str, Any]:
@@ -157,12 +180,13 @@ class Replay:
         Raises:
             ReplayError: the class, a message or the arguments cannot be loaded here.
         """
-        loop = ReplayLoop()
+        loop = self._loop = ReplayLoop(self._refuse)
         driver = ReplayDriver(loop, lambda report: None)
-        kernel = ReplayKernel(self.header.pid, driver, self._expect)
+        kernel = ReplayKernel(self.header.pid, driver, self._expect, self._answer)
         self.divergence, self._record, self._callers = None, None, {}
+        boundary.begin()
         try:
-            process = self._process(kernel)
+            process = self._process = self._make(kernel)
             if self.header.state is not None:
                 yield self._begin_with_state(process)
             for record in self.records:
@@ -173,9 +197,10 @@ class Replay:
                 if step.divergence is not None or step.end is not None:
                     return
         finally:
-            loop.close()
+            boundary.end()
+            loop.end()
 
-    def _process(self, kernel: ReplayKernel) -> ReplayProcess:
+    def _make(self, kernel: ReplayKernel) -> ReplayProcess:
         header = self.header
         try:
             cls = unpack(header.server)
@@ -204,6 +229,7 @@ class Replay:
 
     def _replay(self, process: ReplayProcess, record: Record) -> Step:
         self._record, self._place, self._did = record, 0, []
+        process.kernel.raised = None  # type: ignore[attr-defined]
         message = _unpacked("the message", record.message)
         reason = self._run(process, record, message)
         divergence = self.divergence or self._compare(process, record, reason)
@@ -226,7 +252,7 @@ class Replay:
                 new = {name: _unpacked(name, p) for name, p in record.changed.items()}
                 kept = {n: v for n, v in self.state.items() if n not in record.gone}
                 set_state(self.server, {**kept, **new})
-            elif record.kind != "end":
+            elif record.kind not in ("tasks", "end"):
                 process.handle(self._item(process, record, message))
             self._go_on(process, record)
         except Diverged as diverged:
@@ -242,33 +268,61 @@ class Replay:
         return caller
 
     def _go_on(self, process: ReplayProcess, record: Record) -> None:
-        """Give an ``async def`` callback what its awaits gave it then."""
-        while process.coro is not None and process.state != "dead":
-            if self._place >= len(record.facts):
-                if record.end is not None:
-                    return  # it was ended while it awaited
-                raise self._diverged("await", "nothing more is awaited", "the callback awaits")
-            what, _, *values = record.facts[self._place]
-            if what not in ("outcome", "future"):
-                raise self._diverged("await", _fact_text(record.facts[self._place]), "it awaits")
-            self._place += 1
-            ok, packed = values
-            self._did.append(f"got {shown(packed)}")
-            self._resume(process, what == "future", bool(ok), unpack(packed))
+        """Let callbacks, tasks and timers go on as they did then."""
+        while self._coming() in _GOING_ON:
+            fact = record.facts[self._place]
+            if fact[0] == "ran":
+                self._place += 1
+                self._run_handle(process, fact)
+            elif process.coro is None or process.state == "dead":
+                return
+            else:
+                self._place += 1
+                self._did.append(f"got {shown(fact[3])}")
+                self._resume(process, *fact)
+        if process.coro is None or process.state == "dead":
+            return
+        if self._place < len(record.facts):
+            raise self._diverged("await", _fact_text(record.facts[self._place]), "it awaits")
+        if record.end is None:  # else it was ended while it awaited
+            raise self._diverged("await", "nothing more is awaited", "the callback awaits")
 
-    def _resume(self, process: ReplayProcess, future: bool, ok: bool, value: Any) -> None:
-        token = process.waiting
-        process.waiting = process.deadline = None
-        process.outcome = (ok, value)
-        if future:
-            if getattr(token, "set_result", None) is None:
-                raise self._diverged("await", "a future of asyncio", f"{token!r}")
-            process.outcome = (True, None)
-            if not token.done():
-                token.set_result(value) if ok else token.set_exception(value)
+    def _run_handle(self, process: ReplayProcess, fact: list[Any]) -> None:
+        assert self._loop is not None
+        kernel = process.kernel
+        kernel.running = None
+        try:
+            found = self._loop.run_handle(fact[2])
+        finally:
+            kernel.running = process
+        if not found:
+            raise self._diverged("task", _fact_text(fact), "it was not set, or is cancelled")
+        if self.divergence is not None:  # in a task, which has kept it to itself
+            raise Diverged(self.divergence)
+
+    def _resume(self, process: ReplayProcess, what: str, _: str, ok: bool, packed: Any) -> None:
+        if what == "outcome":
+            value = unpack(packed) if ok else unpacked_error(packed)
+            process.waiting = process.deadline = None
+            process.outcome = (ok, value)
+        elif process.outcome is UNSET:
+            raise self._diverged("await", "a future of asyncio", f"{process.waiting!r}")
         process.step()
 
     # Facts
+
+    def _coming(self) -> str:
+        """Return the kind of the next fact, "" after the last; complete futures until there."""
+        record = self._record
+        while record is not None and self._place < len(record.facts):
+            fact = record.facts[self._place]
+            if fact[0] != "done":
+                return str(fact[0])
+            self._place += 1
+            assert self._loop is not None
+            if not self._loop.complete(fact[1], fact[2], self._process, *fact[3:]):
+                raise self._diverged("task", _fact_text(fact), "nothing waits for it")
+        return ""
 
     def _expect(self, what: str, about: str, *rest: str) -> list[Any]:
         """The server does *what*; return what was recorded of the same.
@@ -280,14 +334,31 @@ class Replay:
         if record is None:
             raise ReplayError("the server did something between two steps of its replay")
         now = " ".join((what, about, *rest)).strip()
-        if self._place >= len(record.facts):
+        if not self._coming():
             raise self._diverged(what, "nothing", now)
         fact = record.facts[self._place]
         if fact[: 2 + len(rest)] != [what, about, *rest]:
             raise self._diverged(what, _fact_text(fact), now)
         self._place += 1
-        self._did.append(now)
+        if what != "parked":
+            self._did.append(now)
         return fact[2 + len(rest) :]
+
+    def _answer(
+        self, name: str, plain: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Answer what the function *name* did, without calling it."""
+        how, value = self._expect("asked", name, arguments(args, kwargs))
+        if how == "raised":
+            raise unpacked_error(value)
+        if how == "returned":
+            return unpack(value)
+        assert self._loop is not None
+        steps = replayed(self._expect, self._coming, self._process, self._loop, name)
+        return waited(steps) if value else steps
+
+    def _refuse(self, name: str) -> NoReturn:
+        raise self._diverged("connection", "nothing of it", f"{name} of the event loop was called")
 
     def _diverged(self, what: str, recorded: str, replayed: str) -> Diverged:
         assert self._record is not None
@@ -301,7 +372,10 @@ class Replay:
         number = record.number
         if self._place < len(record.facts):
             fact = _fact_text(record.facts[self._place])
-            return Divergence(number, "action", fact, "the callback has ended without that")
+            raised = process.kernel.raised  # type: ignore[attr-defined]
+            why = "" if raised is None else f": it raised {type(raised).__qualname__}: {raised}"
+            ended = f"the callback has ended without that{why}"
+            return Divergence(number, "action", fact, ended)
         if reason is not None and record.end is None:
             return Divergence(number, "end", "the server lives", f"it ended with {reason}")
         if reason is not None and record.end != reason:
@@ -347,10 +421,22 @@ def _unpacked(what: str, packed: Any) -> Any:
         raise ReplayError(f"{what} cannot be loaded here: {error}") from None
 
 
+_GOING_ON = ("ran", "outcome", "future")
+
+
 def _fact_text(fact: list[Any]) -> str:
     what, about, *values = fact
-    if what in ("outcome", "future"):
-        return f"it awaited, and got {shown(values[1])}"
+    match what:
+        case "outcome" | "future":
+            return f"it awaited, and got {shown(values[1])}"
+        case "ran":
+            return "a task or timer of the server went on"
+        case "done":
+            return f"something that was awaited came to {shown(values[2])}"
+        case "parked":
+            return "it waited in a function of foundation"
+        case "answered" | "asked" if values[-2] in ("result", "returned", "error", "raised"):
+            values[-2:] = [f"({values[-2]} {shown(values[-1])})"]
     return " ".join([what, about, *(v for v in values if isinstance(v, str))]).strip()
 
 

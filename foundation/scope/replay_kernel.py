@@ -20,40 +20,13 @@ from foundation.scope.packing import plain_text, unpack
 Expect = Callable[..., list[Any]]  # (what, about, *rest) -> the values that were recorded
 
 
-class ReplayFuture(asyncio.Future[Any]):
-    """In the place of an asyncio task: it gets the result that was recorded."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, coro: Any) -> None:
-        super().__init__(loop=loop)
-        coro.close()
-
-    def set_name(self, name: object) -> None:
-        """Accept a name."""
-
-    def get_name(self) -> str:
-        """Return a name."""
-        return "replayed"
-
-
-class ReplayLoop(asyncio.SelectorEventLoop):
-    """A loop that never runs; callbacks find it and leave their futures with it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.set_task_factory(self._not_run)
-
-    @staticmethod
-    def _not_run(loop: Any, coro: Any, **_: Any) -> Any:
-        return ReplayFuture(loop, coro)
-
-
 class ReplayDriver(AsyncioDriver):
     """Time stands still in a step."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, report: Callable[[Any], None]) -> None:
         super().__init__(loop, report=report)
         self.time = 0.0
-        self.now = self.wall = lambda: self.time
+        self.now = self.wall = loop.time = lambda: self.time  # type: ignore[method-assign]
 
     def unwind(self, process: Any, coro: Any) -> None:
         """End a callback that awaits."""
@@ -67,14 +40,23 @@ class ReplayKernel(Kernel):
         pid: of the recorded process.
         driver: of the replay.
         expect: notes what the server does, and returns what was recorded of that.
+        answers: answers in the place of the functions of ``boundary.py``.
     """
 
-    def __init__(self, pid: Pid, driver: ReplayDriver, expect: Expect) -> None:
+    def __init__(
+        self,
+        pid: Pid,
+        driver: ReplayDriver,
+        expect: Expect,
+        answers: Callable[..., Any],
+    ) -> None:
+        self.asks = answers
         self.expect: Expect = lambda what, about, *rest: []
         super().__init__(pid.host, driver, incarnation=pid.incarnation, max_hand_overs=0)
         install(self)
         self.expect = expect
         self.quiet = False
+        self.raised: BaseException | None = None  # by the callback of this step
         self.remote = ReplayRemote(self)
         self.signals = ReplaySignals(self)
         self.timers = ReplayTimers(self)
@@ -248,6 +230,12 @@ class ReplayProcess(ServerProcess):
         kernel: Any = self.kernel
         found = kernel.expect("take", "")
         return unpack(found[0]) if found else UNSET
+
+    def crashed(self, error: BaseException) -> None:
+        """Remember what was raised: a divergence may come from it."""
+        kernel: Any = self.kernel
+        kernel.raised = error
+        super().crashed(error)
 
     def _reply(self, caller: Caller, value: Any) -> None:
         kernel: Any = self.kernel

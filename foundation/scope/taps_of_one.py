@@ -16,7 +16,9 @@ from foundation.kernel.ops import cast
 from foundation.kernel.process import CAST, INFO, Process
 from foundation.kernel.timers import Timer
 from foundation.kernel.values import Pid, Ref
+from foundation.scope.asking_host import ask
 from foundation.scope.packing import Packed, pack, plain_text
+from foundation.scope.strands import Strands
 
 Fact = Callable[..., None]
 
@@ -24,13 +26,12 @@ Fact = Callable[..., None]
 class Forwarding:
     """Passes on what a subclass does not define."""
 
-    _own = frozenset({"plain", "process", "note", "quiet"})
+    _own = frozenset({"plain", "strands", "note"})
 
-    def __init__(self, plain: Any, process: Process, note: Fact) -> None:
+    def __init__(self, plain: Any, strands: Strands, note: Fact) -> None:
         self.plain = plain
-        self.process = process
+        self.strands = strands
         self.note = note
-        self.quiet = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.plain, name)
@@ -42,10 +43,14 @@ class Forwarding:
             setattr(self.plain, name, value)
 
     def fact(self, what: str, about: str, *values: Any) -> None:
-        """Note something that the process itself does, not one of its asyncio tasks."""
-        kernel: Any = self.process.kernel
-        if type(kernel) is Tap and kernel.running is self.process and not kernel.quiet:
+        """Note something that code of the process does."""
+        if self.strands.inside:
             self.note(what, about, *values)
+
+    def do(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call a function of the library, whose own doings are not noted."""
+        with self.strands.hushed():
+            return function(*args, **kwargs)
 
 
 class Tap(Forwarding):
@@ -53,12 +58,18 @@ class Tap(Forwarding):
 
     _own = Forwarding._own | {"signals", "timers", "remote", "procs"}
 
-    def __init__(self, plain: Kernel, process: Process, note: Fact) -> None:
-        super().__init__(plain, process, note)
-        self.signals = SignalsTap(plain.signals, process, note)
-        self.timers = TimersTap(plain.timers, process, note)
-        self.remote = RemoteTap(plain.remote, process, note)
-        self.procs = ProcsTap(plain.procs, process, note)
+    def __init__(self, plain: Kernel, strands: Strands, note: Fact) -> None:
+        super().__init__(plain, strands, note)
+        self.signals = SignalsTap(plain.signals, strands, note)
+        self.timers = TimersTap(plain.timers, strands, note)
+        self.remote = RemoteTap(plain.remote, strands, note)
+        self.procs = ProcsTap(plain.procs, strands, note)
+
+    def asks(
+        self, name: str, plain: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Call *plain*, a function of ``boundary.py``."""
+        return ask(self.strands, self.note, name, plain, args, kwargs)
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
@@ -67,7 +78,7 @@ class Tap(Forwarding):
 
     def resolve(self, dest: Any) -> Pid | None:
         """Return who *dest* is."""
-        found: Pid | None = self.plain.resolve(dest)
+        found: Pid | None = self.do(self.plain.resolve, dest)
         if type(dest) is not Pid:
             self.fact("resolve", plain_text(dest), found)
         return found
@@ -89,7 +100,7 @@ class Tap(Forwarding):
 
     def deliver(self, dest: Any, message: Any, kind: int = INFO) -> bool:
         """Send a message."""
-        sent: bool = self.plain.deliver(dest, message, kind)
+        sent: bool = self.do(self.plain.deliver, dest, message, kind)
         what = "cast" if kind == CAST else "send"
         self.fact(what, plain_text(dest), plain_text(message), sent)
         return sent
@@ -102,7 +113,7 @@ class Tap(Forwarding):
     ) -> Any:
         """Make a call."""
         try:
-            token = self.plain.request(sink, pid, server, request, system)
+            token = self.do(self.plain.request, sink, pid, server, request, system)
         except CallExit as error:
             self.fact("call", plain_text(server), plain_text(request), pack(error))
             raise
@@ -112,15 +123,14 @@ class Tap(Forwarding):
     def answer(self, caller: Any, ok: bool, value: Any, untaken: bool = False) -> None:
         """Answer a call."""
         self.fact("reply", plain_text(value))
-        self.plain.answer(caller, ok, value, untaken)
+        self.do(self.plain.answer, caller, ok, value, untaken)
 
     def spawn(self, process_class: Any, payload: Any, **options: Any) -> Process:
         """Start a process."""
-        child: Process = self.plain.spawn(process_class, payload, **options)
+        child: Process = self.do(self.plain.spawn, process_class, payload, **options)
         refused = pack(child.get_extra("refused")) if child.state == "dead" else None
         self.fact("spawn", process_class.kind, child.pid, refused)
         return child
-
 
     def claim_name(self, name: Any, pid: Pid, done: Callable[[Any], None]) -> None:
         """Claim a name."""
@@ -132,7 +142,7 @@ class Tap(Forwarding):
                 said.append(pack(holder))
             done(holder)
 
-        self.plain.claim_name(name, pid, told)
+        self.do(self.plain.claim_name, name, pid, told)
         at_once = False
         self.fact("claim", plain_text(name), *said)
 
@@ -142,30 +152,30 @@ class SignalsTap(Forwarding):
 
     def monitor(self, process: Process, target: Any, ref: Ref | None = None) -> Ref:
         """Monitor *target*."""
-        made: Ref = self.plain.monitor(process, target, ref)
+        made: Ref = self.do(self.plain.monitor, process, target, ref)
         self.fact("monitor", plain_text(target), made)
         return made
 
     def demonitor(self, process: Process, ref: Ref, flush: bool = False) -> bool:
         """Stop a monitor."""
-        live: bool = self.plain.demonitor(process, ref, flush)
+        live: bool = self.do(self.plain.demonitor, process, ref, flush)
         self.fact("demonitor", plain_text(ref), live)
         return live
 
     def link(self, process: Process, pid: Pid) -> None:
         """Link."""
-        self.plain.link(process, pid)
+        self.do(self.plain.link, process, pid)
         self.fact("link", plain_text(pid))
 
     def unlink(self, process: Process, pid: Pid) -> None:
         """Unlink."""
-        self.plain.unlink(process, pid)
+        self.do(self.plain.unlink, process, pid)
         self.fact("unlink", plain_text(pid))
 
     def signal(self, sender: Pid, pid: Pid, reason: Any) -> None:
         """Send an exit signal."""
         self.fact("exit", plain_text(pid), plain_text(reason))
-        self.plain.signal(sender, pid, reason)
+        self.do(self.plain.signal, sender, pid, reason)
 
 
 class RecordedTimer(Timer):
@@ -185,6 +195,10 @@ class RecordedTimer(Timer):
 class TimersTap(Forwarding):
     """In the place of ``kernel.timers``."""
 
+    def push(self, when: float, entry: Any) -> None:
+        """Have *entry* fire."""
+        self.do(self.plain.push, when, entry)
+
     def send_after(self, seconds: float, dest: Any, message: Any) -> Timer:
         """Set a timer."""
         kernel = self.plain._kernel
@@ -192,7 +206,7 @@ class TimersTap(Forwarding):
         timer.noted = self.fact
         if seconds < 0:
             self.plain.send_after(seconds, dest, message)  # raises
-        self.plain.push(timer.when, timer)
+        self.do(self.plain.push, timer.when, timer)
         self.fact("send_after", plain_text(dest), f"{seconds!r} {plain_text(message)}")
         return timer
 
@@ -202,7 +216,7 @@ class RemoteTap(Forwarding):
 
     def spawn(self, host: str, sink: Any, parent: Any, request: Any) -> Any:
         """Start a process in another host."""
-        token = self.plain.spawn(host, sink, parent, request)
+        token = self.do(self.plain.spawn, host, sink, parent, request)
         self.fact("spawn", request[0], None, None)
         return token
 

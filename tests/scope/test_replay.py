@@ -294,10 +294,10 @@ def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("hello")
     with pytest.raises(ReplayError, match="no recording of a server"):
         scope.replay(tmp_path / "text")
-    (tmp_path / "short").write_bytes(b"foundation replay 1\n\0\0")
+    (tmp_path / "short").write_bytes(b"foundation replay 2\n\0\0")
     with pytest.raises(ReplayError, match="ends before its header"):
         scope.replay(tmp_path / "short")
-    (tmp_path / "bad").write_bytes(b"foundation replay 1\n\0\0\0\1\xc1")
+    (tmp_path / "bad").write_bytes(b"foundation replay 2\n\0\0\0\1\xc1")
     with pytest.raises(ReplayError, match="damaged"):
         scope.replay(tmp_path / "bad")
 

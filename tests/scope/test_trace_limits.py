@@ -266,7 +266,7 @@ def test_a_host_that_stops_tracing_still_understands_those_that_go_on() -> None:
     async def body() -> Any:
         _, shop = await shop_over_three_nodes()
         trace = await scope.start_trace()
-        await call(("foundation.scope", "b"), scope.End(trace.spec.id))
+        await call((VISITOR, "b"), scope.End(trace.spec.id))
         assert await call(shop, "apple") == 9
         await trace.stop()
         return True
