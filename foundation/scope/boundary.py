@@ -20,7 +20,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from inspect import CO_COROUTINE
+from inspect import CO_COROUTINE, signature
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -105,10 +105,12 @@ class _Exchanged:
         return asks(self.name, self.plain, args, kwargs)
 
     def begin(self) -> None:
+        vars(self.function).setdefault("__signature__", signature(self.plain))
         self.function.__code__ = self.other
 
     def end(self) -> None:
         self.function.__code__ = self.code
+        del self.function.__signature__  # type: ignore[attr-defined]
 
 
 def _function(*args: Any, **kwargs: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import deque
 from dataclasses import dataclass
@@ -29,6 +30,11 @@ class CallerOf:
 @dataclass(frozen=True, slots=True)
 class TimerOf:
     """Stands for a timer."""
+
+
+@dataclass(frozen=True, slots=True)
+class FutureOf:
+    """Stands for a future or task of asyncio."""
 
 
 class Unrecorded:
@@ -95,12 +101,14 @@ def unpack(packed: Packed) -> Any:
 
 
 def marked(value: Any, callers: dict[Caller, int]) -> Any:
-    """Return *value* with marks in the place of callers and timers, which belong to one run."""
+    """Return *value* with marks for callers, timers and futures, which belong to one run."""
     kind = type(value)
     if kind is Caller:
         return CallerOf(callers.get(value, 0))
     if isinstance(value, Timer):
         return TimerOf()
+    if isinstance(value, asyncio.Future):
+        return FutureOf()
     if kind in (list, deque):
         return kind(marked(item, callers) for item in value)
     if kind is tuple:

@@ -180,7 +180,7 @@ class Replay:
         Raises:
             ReplayError: the class, a message or the arguments cannot be loaded here.
         """
-        loop = self._loop = ReplayLoop(self._refuse)
+        loop = self._loop = ReplayLoop(self._expect, self._refuse)
         driver = ReplayDriver(loop, lambda report: None)
         kernel = ReplayKernel(self.header.pid, driver, self._expect, self._answer)
         self.divergence, self._record, self._callers = None, None, {}
@@ -362,9 +362,15 @@ class Replay:
 
     def _diverged(self, what: str, recorded: str, replayed: str) -> Diverged:
         assert self._record is not None
-        found = Divergence(self._record.number, what, recorded, replayed)
+        found = Divergence(self._record.number, what, recorded, f"{replayed}{self._raised()}")
         self.divergence = self.divergence or found
         return Diverged(self.divergence)
+
+    def _raised(self) -> str:
+        """Say what the callback has raised in this step."""
+        kernel: Any = None if self._process is None else self._process.kernel
+        error = None if kernel is None else kernel.raised
+        return "" if error is None else f": it raised {type(error).__qualname__}: {error}"
 
     def _compare(
         self, process: ReplayProcess, record: Record, reason: str | None
@@ -372,9 +378,7 @@ class Replay:
         number = record.number
         if self._place < len(record.facts):
             fact = _fact_text(record.facts[self._place])
-            raised = process.kernel.raised  # type: ignore[attr-defined]
-            why = "" if raised is None else f": it raised {type(raised).__qualname__}: {raised}"
-            ended = f"the callback has ended without that{why}"
+            ended = f"the callback has ended without that{self._raised()}"
             return Divergence(number, "action", fact, ended)
         if reason is not None and record.end is None:
             return Divergence(number, "end", "the server lives", f"it ended with {reason}")

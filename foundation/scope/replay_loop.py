@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from foundation.scope.asking_host import AWAITED, BARE, Steps
-from foundation.scope.packing import unpack, unpacked_error
+from foundation.scope.packing import Packed, unpack, unpacked_error
 from foundation.scope.strands import FUTURE, TASK
 
 # What would reach out of the process.
@@ -30,10 +30,12 @@ class ReplayLoop(asyncio.SelectorEventLoop):
     """See the module docstring.
 
     Args:
+        expect: returns what was recorded.
         refuse: is told what the server wants of the outer world; raises.
     """
 
-    def __init__(self, refuse: Callable[[str], Any]) -> None:
+    def __init__(self, expect: Callable[..., Any], refuse: Callable[[str], Any]) -> None:
+        self._expect = expect
         self.handles: dict[int, asyncio.Handle] = {}
         self.tasks: dict[int, Any] = {}
         self.futures: dict[int, Any] = {}
@@ -86,6 +88,9 @@ class ReplayLoop(asyncio.SelectorEventLoop):
         """Run nothing: its result was recorded."""
         made = self.create_future()
         made.add_done_callback(lambda future: None)  # as the bridge to a thread has one
+        how, packed = self._expect("thread", "")
+        if how:
+            _complete(made, how, packed)
         return made
 
     def stand_in(self) -> Any:
@@ -114,14 +119,8 @@ class ReplayLoop(asyncio.SelectorEventLoop):
             future = process.waiting
         if not isinstance(future, asyncio.Future) or isinstance(future, asyncio.Task):
             return False
-        if future.done():
-            return True
-        if how == "cancelled":
-            future.cancel()
-        elif how == "error":
-            future.set_exception(unpacked_error(packed))
-        else:
-            future.set_result(unpack(packed))
+        if not future.done():
+            _complete(future, how, packed)
         return True
 
     def end(self) -> None:
@@ -132,6 +131,15 @@ class ReplayLoop(asyncio.SelectorEventLoop):
                 with contextlib.suppress(BaseException):
                     task.get_coro().close()
         self.close()
+
+
+def _complete(future: asyncio.Future[Any], how: str, packed: Packed) -> None:
+    if how == "cancelled":
+        future.cancel()
+    elif how == "error":
+        future.set_exception(unpacked_error(packed))
+    else:
+        future.set_result(unpack(packed))
 
 
 class _Refused:

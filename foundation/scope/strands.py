@@ -6,7 +6,8 @@ replay runs the same code it numbers them alike. So it is enough to record which
 and where a future was completed by somebody else (a thread, a socket, another process) with what.
 
     ran N                        the handle N has run; what follows happened in it
-    done WHOSE N OK VALUE        a future has been completed from outside
+    done WHOSE N HOW VALUE       a future has been completed from outside
+    thread HOW VALUE             a thread was asked; HOW is "" where it has yet to answer
 
 While a ``LoopTap`` is on a loop, attributes of the loop object are in the place of its methods.
 """
@@ -108,6 +109,11 @@ class Strands:
         if self.inside:
             self._future_count += 1
             self._futures[made] = self._future_count
+
+    def thread(self, made: Any) -> None:
+        """A thread was asked for something, of which *made* is the future."""
+        self.future(made)
+        self._note("thread", "", *(_outcome(made) if made.done() else ("", pack(None))))
 
     def creating(self, make: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Make a task, by *make*."""
@@ -247,9 +253,11 @@ class LoopTap:
         strands = self._of(CURRENT.get())
         if strands is None:
             return plain(executor, function, *args)
+        inside = strands.inside
         with strands.hushed():
             made = plain(executor, function, *args)
-        strands.future(made)
+        if inside:
+            strands.thread(made)
         return made
 
 

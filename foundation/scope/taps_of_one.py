@@ -76,6 +76,14 @@ class Tap(Forwarding):
         if name == "_ref":  # by ``alias``
             self.fact("alias", "", value)
 
+    def ready(self, process: Process) -> None:
+        """Put a process into the run queue."""
+        self.do(self.plain.ready, process)
+
+    def wake(self) -> None:
+        """Make sure that a turn follows."""
+        self.do(self.plain.wake)
+
     def resolve(self, dest: Any) -> Pid | None:
         """Return who *dest* is."""
         found: Pid | None = self.do(self.plain.resolve, dest)
