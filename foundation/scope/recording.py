@@ -59,7 +59,7 @@ async def record(
       ``update_value``, ``where=``): their results are recorded, and they are not called again;
     - objects that cannot be pickled: they are there as text, and using one ends the replay.
 
-    It costs the server some tens of microseconds a message, more with a large state, which is
+    It costs the server some tenths of a millisecond a message, more with a large state, which is
     compared and packed after each; nothing when the recording has ended.
 
     Args:
