@@ -147,6 +147,7 @@ def os_pid_of(cli: Cli, host: str) -> int:
     return next(int(row["os_pid"]) for row in hosts if row["host"] == host)
 
 
+@pytest.mark.real
 def test_a_stopped_host_is_named_as_missing(cli: Cli) -> None:
     with running(cli, "--hosts", "2", "--name", "n"):
         with stopped(os_pid_of(cli, "n/w2")):
@@ -157,6 +158,7 @@ def test_a_stopped_host_is_named_as_missing(cli: Cli) -> None:
         until(lambda: cli.json("top", "--json")["missing"]["hosts"] == [])
 
 
+@pytest.mark.real
 def test_a_stopped_control_host_is_an_error(cli: Cli) -> None:
     with running(cli, "--hosts", "1", "--name", "n"):
         with stopped(os_pid_of(cli, "n/control")):
