@@ -283,7 +283,9 @@ def _observe_commands() -> None:
     app.command(
         observe_commands.tree,
         help_epilogue=_examples(
-            "foundation tree", "foundation tree --only shop-1", "foundation tree --cluster shop --json"
+            "foundation tree",
+            "foundation tree --only shop-1",
+            "foundation tree --node shop-2 --json",
         ),
     )
     app.command(

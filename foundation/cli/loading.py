@@ -11,6 +11,7 @@ from typing import Any
 from foundation.cli.arguments import Usage
 from foundation.errors import NodeError
 
+
 def load(target: str) -> Any:
     """Return the class that ``module:App`` names.
 

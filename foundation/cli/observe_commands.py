@@ -112,18 +112,18 @@ def top(
     interval: float = 1.0,
     as_json: JSON = False,
 ) -> int:
-    """Show nodes, hosts, processes, singletons, services, channels, health and advice.
+    """Show nodes, hosts, processes, trees, singletons, services, channels, health and advice.
 
     Of the whole cluster, as one of its nodes on this machine sees it. Live where the output is a
-    terminal and rich is installed, until Ctrl-C or q; otherwise once. When live, the keys 1 to 8
-    choose a section, a shows all.
+    terminal and rich is installed, until Ctrl-C or q; otherwise once. When live, the keys 1 to 9
+    choose a section, a shows all but the trees.
 
     Args:
         node: ask this node of this machine; by default any of the cluster.
         cluster: its name, when nodes of several clusters run on this machine.
         only: show only this node; may be given several times.
-        section: nodes, hosts, processes, distributed (singletons, replicas and partitions),
-            services, channels, health or advice; all by default.
+        section: nodes, hosts, processes, tree, distributed (singletons, replicas and partitions),
+            services, channels, health or advice; all but tree by default.
         cookie_file: a file with the shared secret, when it is not this user's.
         once: print once and end.
         interval: seconds between looks.

@@ -125,7 +125,7 @@ async def _trace(
 
 
 async def _is_known(watch: Any, name: str) -> bool:
-    """Whether a host knows a process called *name*; where none does, say so, and what is like it."""
+    """Whether a host knows a process called *name*; if not, say so, and what is like it."""
     rows = [row for host in _hosts(await watch.ask(name)) for row in host["processes"]]
     if any(row["name"] == name for row in rows):
         return True

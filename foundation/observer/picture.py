@@ -31,7 +31,8 @@ def picture(found: Raw) -> Raw:
     Returns:
         ``cluster`` (or None), ``asked``, ``totals``, and the tables ``nodes``, ``hosts``,
         ``processes``, ``tree``, ``distributed``, ``registries``, ``services``, ``channels``,
-        ``advice``; ``breakers_of``, the host whose circuit breakers ``services`` shows; ``health``; ``parts`` of other packages; ``missing`` and ``notes``.
+        ``advice``; ``breakers_of``, the host whose circuit breakers ``services`` shows;
+        ``health``; ``parts`` of other packages; ``missing`` and ``notes``.
     """
     parts = found["parts"]
     facades, notes = _facades(found)

@@ -12,7 +12,8 @@ Raw = dict[str, Any]
 Row = dict[str, Any]
 
 SECTIONS = (
-    "nodes", "hosts", "processes", "tree", "distributed", "services", "channels", "health", "advice",
+    "nodes", "hosts", "processes", "tree", "distributed",
+    "services", "channels", "health", "advice",
 )  # fmt: skip
 ALONE = ("tree",)  # shown only when it is asked for: it would push the rest off the screen
 SHORT = {"processes": 15, "distributed": 10, "services": 10, "channels": 10, "hosts": 12}
@@ -215,7 +216,8 @@ def _tree(picture: Raw, rows: int | None) -> list[str]:
 
 _TABLES: dict[str, Callable[[Raw, int | None], list[str]]] = {
     "nodes": _nodes, "hosts": _hosts, "processes": _processes, "tree": _tree,
-    "distributed": _distributed, "services": _services, "channels": _channels, "health": _health, "advice": _advice,
+    "distributed": _distributed, "services": _services, "channels": _channels,
+    "health": _health, "advice": _advice,
 }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from foundation.kernel.process import FunctionProcess, Process
+from foundation.kernel.values import Pid
 
 if TYPE_CHECKING:
     from foundation.kernel.kernel import Kernel
@@ -36,7 +37,7 @@ def is_own(process: Process, kernel: Kernel) -> bool:
         parent = next(iter(process.get_extra("ancestors", ())), None)
         if isinstance(parent, str):
             return parent != ROOT and _is_own_name(parent)
-        found = kernel.procs.get(parent)
+        found = kernel.procs.get(parent) if type(parent) is Pid else None
         if found is None or found in seen:
             return False
         seen.append(process)
