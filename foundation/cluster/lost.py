@@ -1,7 +1,8 @@
 """Which nodes were lost lately, for people who look afterwards; the time is passed in.
 
 Invariants:
-    N1  No node that is there is in it, none twice, and none for longer than ``SECONDS``.
+    N1  No node that is there, or has left in order, is in it; none twice, and none for longer
+        than ``SECONDS``.
     N2  It has at most ``MOST`` nodes: those that were lost last.
 """
 
@@ -22,7 +23,7 @@ class Lost:
     def told(self, now: float, node: str, up: bool, reason: str) -> None:
         """*node* has come or gone, see ``ClusterHost.on_node``."""
         self._nodes.pop(node, None)
-        if not up:
+        if not up and reason != "left":
             self._nodes[node] = (now, reason)
             while len(self._nodes) > MOST:
                 del self._nodes[next(iter(self._nodes))]

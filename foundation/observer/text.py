@@ -89,13 +89,10 @@ def _nodes(picture: Raw, rows: int | None) -> list[str]:
 
 def lost_lines(lost: Iterable[Row]) -> list[str]:
     """Say which nodes were lost lately, and why."""
-    return [lost_line(row) for row in lost]
-
-
-def lost_line(row: Row) -> str:
-    """Say of one node that it was lost, and why."""
-    what = "has left" if row["reason"] == "left" else f"is down: {clean(row['reason'])}"
-    return f"{clean(row['name'])} {what}, {duration(row['seconds_ago'])} ago"
+    return [
+        f"{clean(row['name'])} is down: {clean(row['reason'])}, {duration(row['seconds_ago'])} ago"
+        for row in lost
+    ]
 
 
 def _hosts(picture: Raw, rows: int | None) -> list[str]:

@@ -11,10 +11,11 @@ def test_the_latest_come_first_and_one_that_is_back_is_not_among_them() -> None:
     lost = Lost()
     lost.told(1.0, "a", False, "killed")
     lost.told(2.0, "b", False, "silent")
-    lost.told(3.0, "c", False, "left")
+    lost.told(3.0, "c", False, "silent")
+    lost.told(3.5, "d", False, "left")
     lost.told(4.0, "b", True, "up")
     assert lost.rows(13.0) == [
-        {"name": "c", "reason": "left", "seconds_ago": 10.0},
+        {"name": "c", "reason": "silent", "seconds_ago": 10.0},
         {"name": "a", "reason": "killed", "seconds_ago": 12.0},
     ]
 

@@ -92,11 +92,11 @@ def test_nodes_that_were_lost_are_named_with_reason_and_time() -> None:
     made = shop()
     made["cluster"]["lost"] = [  # type: ignore[index]
         {"name": "c", "reason": "killed", "seconds_ago": 12.3},
-        {"name": "d", "reason": "left", "seconds_ago": 65.0},
+        {"name": "d", "reason": "silent", "seconds_ago": 65.0},
     ]
     shown = text.lines(made)
     assert "c is down: killed, 12 s ago" in shown
-    assert "d has left, 1:05 ago" in shown
+    assert "d is down: silent, 1:05 ago" in shown
 
 
 def test_a_table_says_how_many_more_there_are() -> None:

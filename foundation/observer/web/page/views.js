@@ -34,7 +34,7 @@ function list(id, texts) {
 }
 
 const OF_LIVE = "Counted by the hosts that live now, since each began";
-const lostOf = (row) => `${row.name} ${row.reason === "left" ? "has left" : `is down: ${row.reason}`}, ${duration(row.seconds_ago)} ago`;
+const lostOf = (row) => `${row.name} is down: ${row.reason}, ${duration(row.seconds_ago)} ago`;
 const stateOf = (node) => (node.answered ? node.state : "no answer");
 const statusOf = (line) => (line.status === "waiting" ? "waiting for a node" : line.status);
 const nameOf = (process) => process.known_as ?? process.name ?? "";
@@ -243,10 +243,9 @@ export class Views {
 
   health() {
     const { health, notes, advice, parts, cluster } = this.picture;
-    const lost = cluster?.lost ?? [];
-    $("lost-nodes").textContent = lost.map(lostOf).join("; ");
-    $("lost-nodes").hidden = lost.length === 0;
-    const down = lost.filter((row) => row.reason !== "left").map(lostOf);
+    const down = (cluster?.lost ?? []).map(lostOf);
+    $("lost-nodes").textContent = down.join("; ");
+    $("lost-nodes").hidden = down.length === 0;
     $("health-status").replaceChildren(badge(health.status));
     $("health-source").textContent = health.source === "health_monitor" ? "By the health monitor; who did not answer just now is added." : "From what this picture shows; no health monitor runs here.";
     list("reasons", [...health.reasons, ...notes].length ? [...health.reasons, ...notes] : ["Nothing is wrong."]);
