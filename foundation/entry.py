@@ -47,6 +47,11 @@ class Facades(Supervisor):
     max_restarts = 100
     max_seconds = 10.0
 
+    @classmethod
+    def spec(cls, *args: Any, **options: Any) -> ChildSpec:
+        """Return the child specification of the facades of a node."""
+        return super().spec(*args, **{"name": "foundation.facades", **options})
+
     def init(self, optimizer: str = "recommend") -> list[ChildSpec]:
         """Return the parts.
 

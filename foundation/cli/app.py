@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
 import os
 import sys
@@ -16,6 +15,7 @@ import foundation
 from foundation.cli import scope
 from foundation.cli.arguments import EXIT_FAILED, EXIT_OK, EXIT_USAGE, Usage, read_cookie
 from foundation.cli.arguments import examples as _examples
+from foundation.cli.loading import load
 from foundation.errors import FoundationError, NodeError
 from foundation.transport import BUSY_WAIT
 
@@ -168,6 +168,9 @@ def run(
     """
     from foundation.entry import run as run_application
 
+    _check_node(name, hosts, port, busy_wait)
+    if stock and cluster is not None:
+        raise Usage("--stock cannot be combined with --cluster: other nodes need our transport")
     application = load(target)
     chosen = (join, bind, advertise, cluster_port, label, expected_size)
     config = _cluster_config(cluster, *chosen)
@@ -191,6 +194,19 @@ def run(
         busy_wait=busy_wait,
         cluster=config,
     )
+
+
+def _check_node(name: str | None, hosts: int | None, port: int, busy_wait: float) -> None:
+    from foundation.runtime.program import NodeOptions
+
+    if hosts is not None and hosts < 0:
+        raise Usage(f"--hosts must be 0 or more, got {hosts}")
+    if not 0 <= port <= 65535:
+        raise Usage(f"--port must be 0 to 65535, got {port}")
+    try:
+        NodeOptions("x" if name is None else name, hosts=hosts, busy_wait=busy_wait)
+    except FoundationError as error:
+        raise Usage(f"--{str(error).replace('_', '-', 1)}") from None
 
 
 def _cluster_config(
@@ -230,62 +246,6 @@ def _cluster_config(
         raise Usage(str(error)) from None
 
 
-def load(target: str) -> Any:
-    """Return the class that ``module:App`` names.
-
-    Raises:
-        Usage: there is no such module or class, or it cannot be run.
-    """
-    module_name, colon, attribute = target.partition(":")
-    if not colon or not module_name or not attribute:
-        raise Usage(f"what to run must be 'module:App', got {target!r}")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        found = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and module_name.startswith(error.name):
-            raise Usage(
-                f"there is no module {error.name!r} here ({os.getcwd()}) or installed"
-            ) from None
-        text = f"module {module_name!r} needs {error.name!r}, which is not installed"
-        raise Usage(text) from None
-    for part in attribute.split("."):
-        if not hasattr(found, part):
-            raise Usage(f"module {module_name!r} has no {attribute!r}")
-        found = getattr(found, part)
-    if not (isinstance(found, list) or (isinstance(found, type) and hasattr(found, "spec"))):
-        raise Usage(f"{target!r} must be a Supervisor or GenServer class, got {found!r}")
-    return found
-
-
-@app.command(
-    help_epilogue=_examples("foundation cluster", "foundation cluster --node shop-1 --json")
-)
-def cluster(
-    *,
-    node: str | None = None,
-    cookie_file: Path | None = None,
-    as_json: Annotated[bool, cyclopts.Parameter(name="--json", negative="")] = False,
-) -> int:
-    """Print the members of the cluster that a running node of this machine is part of.
-
-    Ends with exit code 1 when the node is not part of one.
-
-    Args:
-        node: its name, when several run.
-        cookie_file: a file with its shared secret, when it is not this user's.
-        as_json: print JSON.
-    """
-    from foundation.cli.views import cluster_lines, cluster_of
-
-    found = cluster_of(snapshot_of(node, cookie_file))
-    if found is None:
-        raise NodeError("that node is not part of a cluster; see foundation run --cluster")
-    print(json.dumps(found) if as_json else "\n".join(cluster_lines(found)))
-    return EXIT_OK
-
-
 def _settings_commands() -> None:
     from foundation.cli import settings_commands
 
@@ -294,14 +254,14 @@ def _settings_commands() -> None:
         help_epilogue=_examples(
             "foundation config",
             "FOUNDATION_CLUSTER=kubernetes foundation config --json",
-            "foundation config --cluster gossip",
+            "foundation config --strategy gossip",
         ),
     )
     app.command(
         settings_commands.doctor,
         help_epilogue=_examples(
             "foundation doctor",
-            "foundation doctor --cluster dns --cookie-file secret",
+            "foundation doctor --strategy dns --cookie-file secret",
             "foundation doctor --json",
         ),
     )
@@ -317,16 +277,22 @@ def _observe_commands() -> None:
     from foundation.cli import observe_commands
 
     app.command(
+        observe_commands.cluster,
+        help_epilogue=_examples("foundation cluster", "foundation cluster --node shop-1 --json"),
+    )
+    app.command(
         observe_commands.tree,
         help_epilogue=_examples(
-            "foundation tree", "foundation tree --node shop --json", "foundation tree --cluster"
+            "foundation tree",
+            "foundation tree --only shop-1",
+            "foundation tree --node shop-2 --json",
         ),
     )
     app.command(
         observe_commands.top,
         help_epilogue=_examples(
             "foundation top",
-            "foundation top --node shop --interval 0.2",
+            "foundation top --only shop-1 --interval 0.2",
             "foundation top --section processes --once",
             "foundation top --json",
         ),
@@ -342,19 +308,3 @@ def _observe_commands() -> None:
 
 
 _observe_commands()
-
-
-def snapshot_of(node: str | None, cookie_file: Path | None) -> Any:
-    """Return a full snapshot of one node.
-
-    Raises:
-        Usage, NodeError: there is no such file or node, or it does not answer.
-    """
-    import asyncio
-    import logging
-
-    from foundation.runtime import directory, inspect
-
-    logging.getLogger("foundation").setLevel(logging.ERROR)  # the error below says it better
-    entry = directory.find(node)
-    return asyncio.run(inspect.look(entry, read_cookie(cookie_file)))

@@ -1,4 +1,8 @@
-"""``foundation top``, ``tree`` and ``dashboard``: what there is in a node or a cluster."""
+"""``foundation cluster``, ``tree``, ``top`` and ``dashboard``: what there is in a cluster.
+
+In all of them ``--node`` is the node to ask, ``--cluster`` the name of the cluster, and ``--only``
+what of it to show.
+"""
 
 from __future__ import annotations
 
@@ -18,60 +22,108 @@ FLAG = Annotated[bool, cyclopts.Parameter(negative="")]
 FIRST_LOOKS = 0.5  # seconds between the two looks that a rate needs
 
 
-def tree(
+def cluster(
     *,
     node: str | None = None,
-    cluster: FLAG = False,
+    cluster: str | None = None,
     cookie_file: Path | None = None,
     as_json: JSON = False,
 ) -> int:
-    """Print the supervision tree of a running node, or those of its whole cluster.
+    """Print the members of the cluster that runs on this machine, and who was lost lately.
+
+    Ends with exit code 1 when the node is not part of one.
 
     Args:
-        node: its name, when several run.
-        cluster: show all nodes; of large trees the first branches.
-        cookie_file: a file with its shared secret, when it is not this user's.
+        node: ask this node of this machine; by default any of the cluster.
+        cluster: its name, when nodes of several clusters run on this machine.
+        cookie_file: a file with the shared secret, when it is not this user's.
         as_json: print JSON.
     """
-    from foundation.cli.app import snapshot_of
     from foundation.cli.arguments import read_cookie
-    from foundation.cli.views import tree_json, tree_lines
+    from foundation.cli.views import cluster_lines
 
-    if not cluster:
-        snapshot = snapshot_of(node, cookie_file)
-        print(json.dumps(tree_json(snapshot)) if as_json else "\n".join(tree_lines(snapshot)))
-        return 0
+    _quiet()
+    found = asyncio.run(_cluster(node, cluster, read_cookie(cookie_file)))
+    if found is None:
+        raise NodeError("that node is not part of a cluster; see foundation run --cluster")
+    print(json.dumps(found) if as_json else "\n".join(cluster_lines(found)))
+    return 0
+
+
+async def _cluster(node: str | None, cluster: str | None, cookie: Any) -> Any:
+    from foundation.observer.watch import find
+
+    async with await find(node, cluster, cookie) as watch:
+        return await watch.cluster()
+
+
+def tree(
+    *,
+    node: str | None = None,
+    cluster: str | None = None,
+    only: tuple[str, ...] = (),
+    cookie_file: Path | None = None,
+    as_json: JSON = False,
+) -> int:
+    """Print the supervision trees of all nodes of the cluster; of large ones the first branches.
+
+    Distributed children (singletons, replicas, partitions) are below their supervisor's server on
+    the node that runs them.
+
+    Args:
+        node: ask this node of this machine; by default any of the cluster.
+        cluster: its name, when nodes of several clusters run on this machine.
+        only: show only this node; may be given several times.
+        cookie_file: a file with the shared secret, when it is not this user's.
+        as_json: print JSON.
+    """
+    from foundation.cli.arguments import read_cookie
     from foundation.observer import text
 
-    picture = _look(node, None, read_cookie(cookie_file), whole=True)
+    _quiet()
+    picture = asyncio.run(_trees(node, cluster, read_cookie(cookie_file), only))
     if as_json:
-        print(json.dumps({"tree": picture["tree"], "missing": picture["missing"]}))
+        print(json.dumps({name: picture[name] for name in ("tree", "tree_more", "missing")}))
     else:
         print("\n".join(text.tree_lines(picture)))
     return 0
+
+
+async def _trees(
+    node: str | None, cluster: str | None, cookie: Any, only: tuple[str, ...]
+) -> Any:
+    from foundation.observer.watch import find
+
+    async with await find(node, cluster, cookie, only=only) as watch:
+        picture = await watch.look()
+        if any(row["hidden"] for row in picture["tree"]):
+            picture = await watch.look()  # now it is known how many rows each host may have
+        return picture
 
 
 def top(
     *,
     node: str | None = None,
     cluster: str | None = None,
+    only: tuple[str, ...] = (),
     section: str | None = None,
     cookie_file: Path | None = None,
     once: FLAG = False,
     interval: float = 1.0,
     as_json: JSON = False,
 ) -> int:
-    """Show nodes, hosts, processes, singletons, services, channels, health and advice.
+    """Show nodes, hosts, processes, trees, singletons, services, channels, health and advice.
 
     Of the whole cluster, as one of its nodes on this machine sees it. Live where the output is a
-    terminal and rich is installed, until Ctrl-C or q; otherwise once. When live, the keys 1 to 8
-    choose a section, a shows all.
+    terminal and rich is installed, until Ctrl-C or q; otherwise once. When live, the keys 1 to 9
+    choose a section, a shows all but the trees.
 
     Args:
-        node: show only this node.
+        node: ask this node of this machine; by default any of the cluster.
         cluster: its name, when nodes of several clusters run on this machine.
-        section: nodes, hosts, processes, distributed (singletons, replicas and partitions),
-            services, channels, health or advice; all by default.
+        only: show only this node; may be given several times.
+        section: nodes, hosts, processes, tree, distributed (singletons, replicas and partitions),
+            services, channels, health or advice; all but tree by default.
         cookie_file: a file with the shared secret, when it is not this user's.
         once: print once and end.
         interval: seconds between looks.
@@ -87,11 +139,12 @@ def top(
     cookie = read_cookie(cookie_file)
     if not as_json and not once and sys.stdout.isatty() and _has_rich():
         try:
-            asyncio.run(_live(node, cluster, cookie, interval, section))
+            asyncio.run(_live(node, cluster, cookie, only, interval, section))
         except KeyboardInterrupt:
             pass
         return 0
-    picture = _look(node, cluster, cookie)
+    _quiet()
+    picture = asyncio.run(_look_twice(node, cluster, cookie, only))
     print(json.dumps(picture) if as_json else "\n".join(text.lines(picture, section)))
     return 0
 
@@ -100,6 +153,7 @@ def dashboard(
     *,
     node: str | None = None,
     cluster: str | None = None,
+    only: tuple[str, ...] = (),
     port: int = 4000,
     bind: str = "127.0.0.1",
     allow_host: tuple[str, ...] = (),
@@ -113,8 +167,9 @@ def dashboard(
     and, where the health monitor runs, /metrics (Prometheus).
 
     Args:
-        node: show only this node.
+        node: ask this node of this machine; by default any of the cluster.
         cluster: its name, when nodes of several clusters run on this machine.
+        only: show only this node; may be given several times.
         port: to listen at; 0 takes a free one.
         bind: address to listen at; others than loopback need --allow-host.
         allow_host: a further name or address in the browser's address line; may be given several
@@ -148,8 +203,8 @@ def dashboard(
 
     asyncio.run(
         serve(
-            node, cluster, cookie, bind=bind, port=port, hosts=allow_host, interval=interval,
-            ready=ready,
+            node, cluster, cookie, only=only, bind=bind, port=port, hosts=allow_host,
+            interval=interval, ready=ready,
         )
     )  # fmt: skip
     return 0
@@ -165,36 +220,33 @@ def _quiet() -> None:
     logging.getLogger("foundation").setLevel(logging.ERROR)  # our own errors say it better
 
 
-def _look(node: str | None, cluster: str | None, cookie: Any, whole: bool = False) -> Any:
+async def _look_twice(
+    node: str | None, cluster: str | None, cookie: Any, only: tuple[str, ...]
+) -> Any:
     """Look twice, so that there are rates; return the picture."""
-    _quiet()
-    return asyncio.run(_look_twice(node, cluster, cookie, whole))
-
-
-async def _look_twice(node: str | None, cluster: str | None, cookie: Any, whole: bool) -> Any:
     import time
 
     from foundation.observer.history import History
-    from foundation.observer.watch import Watch, find
-    from foundation.runtime import directory
+    from foundation.observer.watch import find
 
     history = History()
-    if whole and node is not None:  # of the cluster that this node is in
-        watch = Watch(directory.find(node), cookie)
-    else:
-        watch = await find(node, cluster, cookie)
-    async with watch:
+    async with await find(node, cluster, cookie, only=only) as watch:
         history.add(await watch.look(), time.monotonic())
         await asyncio.sleep(FIRST_LOOKS)
         return history.add(await watch.look(), time.monotonic())
 
 
 async def _live(
-    node: str | None, cluster: str | None, cookie: Any, interval: float, section: str | None
+    node: str | None,
+    cluster: str | None,
+    cookie: Any,
+    only: tuple[str, ...],
+    interval: float,
+    section: str | None,
 ) -> None:
     from foundation.observer.live import live
     from foundation.observer.watch import find
 
     _quiet()
-    async with await find(node, cluster, cookie) as watch:
+    async with await find(node, cluster, cookie, only=only) as watch:
         await live(watch, interval, section)

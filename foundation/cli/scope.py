@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import difflib
 import json
 import logging
 import shutil
@@ -16,7 +17,6 @@ import cyclopts
 
 from foundation.cli.arguments import EXIT_FAILED, EXIT_OK, Usage, examples, read_cookie
 from foundation.errors import NodeError
-from foundation.runtime import directory
 from foundation.runtime.attach import Attached
 from foundation.runtime.messages import Answer, Envelope
 
@@ -24,35 +24,42 @@ Ask = Callable[[Any, float], Awaitable[Any]]
 
 ASK_SECONDS = 12.0  # a node has to start or stop a trace of the cluster
 COLLECT_SECONDS = 15.0
+LIKE = 3  # names that are like an unknown one
 LOOK_SECONDS = 0.2  # between looks at how many events there are
 
 
 def trace(
     *,
     node: str | None = None,
+    cluster: str | None = None,
     cookie_file: Path | None = None,
     seconds: float = 3.0,
     events: int | None = None,
     of: tuple[str, ...] = (),
     only: tuple[str, ...] = (),
+    internal: Annotated[bool, cyclopts.Parameter(negative="")] = False,
     sample: float = 1.0,
     limit: int = 200,
     width: int | None = None,
     mermaid: Annotated[bool, cyclopts.Parameter(negative="")] = False,
     as_json: Annotated[bool, cyclopts.Parameter(name="--json", negative="")] = False,
 ) -> int:
-    """Trace the messages of a running node's cluster, and draw who sent what to whom.
+    """Trace the messages of the cluster that runs on this machine, and draw who sent what to whom.
 
-    Until the time is over, there are enough events, or Ctrl-C. Ends with exit code 1 when a host
-    did not answer or had to drop events; what there is is printed all the same.
+    Until the time is over, there are enough events, or Ctrl-C. What processes of Foundation itself
+    tell each other is left out. Ends with exit code 1 when a host did not answer or had to drop
+    events, or when there is nobody of a name that --of gives; what there is is printed all the
+    same.
 
     Args:
-        node: its name, when several run.
-        cookie_file: a file with its shared secret, when it is not this user's.
+        node: ask this node of this machine; by default any of the cluster.
+        cluster: its name, when nodes of several clusters run on this machine.
+        cookie_file: a file with the shared secret, when it is not this user's.
         seconds: how long.
         events: end when so many have been recorded.
         of: only messages from or to the process of this name; may be given several times.
-        only: trace this node of the cluster only; may be given several times.
+        only: trace only this node; may be given several times.
+        internal: what processes of Foundation tell each other, too.
         sample: the share of causal chains to record, from 0 to 1.
         limit: draw so many events.
         width: characters to a line; default: of the terminal.
@@ -63,14 +70,16 @@ def trace(
         raise Usage(f"--seconds must be greater than 0, got {seconds}")
     if not 0 <= sample <= 1:
         raise Usage(f"--sample must be from 0 to 1, got {sample}")
+    from foundation.scope import APPLICATION
+
     for name, number in (("events", events), ("limit", limit), ("width", width)):
         if number is not None and number < 1:
             raise Usage(f"--{name} must be 1 or more, got {number}")
     logging.getLogger("foundation").setLevel(logging.ERROR)
-    entry = directory.find(node)
-    options = {"of": list(of) or None, "nodes": only or None, "sample": sample}
-    work = _trace(entry, read_cookie(cookie_file), options, seconds, events)
-    report = asyncio.run(work)
+    wanted: Any = list(of) or (None if internal else APPLICATION)
+    options = {"of": wanted, "nodes": only or None, "sample": sample}
+    where = (node, cluster, read_cookie(cookie_file))
+    report, unknown = asyncio.run(_trace(where, of, options, seconds, events))
     if as_json:
         print(json.dumps(report.as_json()))
     elif mermaid:
@@ -80,15 +89,27 @@ def trace(
         print(report.diagram(columns, limit=limit))
     if not as_json:
         print(report.summary(), file=sys.stderr if mermaid else sys.stdout)
-    return EXIT_OK if report.complete else EXIT_FAILED
+    absent = [name for name in unknown if name not in report.labels.values()]
+    for name in absent:
+        print(f"foundation: nobody was called {name!r}", file=sys.stderr)
+    return EXIT_FAILED if absent or not report.complete else EXIT_OK
 
 
 async def _trace(
-    entry: Any, cookie: bytes | None, options: dict[str, Any], seconds: float, events: int | None
-) -> Any:
+    where: tuple[str | None, str | None, bytes | None],
+    of: tuple[str, ...],
+    options: dict[str, Any],
+    seconds: float,
+    events: int | None,
+) -> tuple[Any, list[str]]:
+    """Return the report, and the names in *of* that no host knew at the beginning."""
+    from foundation.observer.watch import find
     from foundation.scope import CollectTrace, StartTrace, StopTrace
 
-    async with Attached(entry, cookie) as attached:
+    async with await find(*where) as watch:
+        entry = watch.entry
+        unknown = [name for name in of if not await _is_known(watch, name)]
+    async with Attached(entry, where[2]) as attached:
         ask = attached.ask
         start = StartTrace("foundation trace", seconds=seconds + 60, **options)
         running = await _ask(ask, start, ASK_SECONDS)
@@ -99,7 +120,26 @@ async def _trace(
                 await _wait(ask, running, seconds, events)
         finally:
             await _ask(ask, StopTrace(running), ASK_SECONDS)
-        return await _ask(ask, CollectTrace(running, COLLECT_SECONDS), COLLECT_SECONDS + 2)
+        collect = CollectTrace(running, COLLECT_SECONDS)
+        return await _ask(ask, collect, COLLECT_SECONDS + 2), unknown
+
+
+async def _is_known(watch: Any, name: str) -> bool:
+    """Whether a host knows a process called *name*; if not, say so, and what is like it."""
+    rows = [row for host in _hosts(await watch.ask(name)) for row in host["processes"]]
+    if any(row["name"] == name for row in rows):
+        return True
+    rows += [row for host in _hosts(await watch.ask()) for row in host["processes"]]
+    names = sorted({row["name"] for row in rows if row["name"] is not None})
+    inside = [each for each in names if name.lower() in each.lower()]
+    like = [*difflib.get_close_matches(name, names, LIKE), *inside][:LIKE]
+    more = f"; like it: {', '.join(dict.fromkeys(like))}" if like else ""
+    print(f"foundation: no host knows the name {name!r}{more}", file=sys.stderr, flush=True)
+    return False
+
+
+def _hosts(found: dict[str, Any]) -> list[dict[str, Any]]:
+    return [host for node in found["nodes"].values() for host in node["hosts"].values()]
 
 
 async def _wait(ask: Ask, running: Any, seconds: float, events: int | None) -> None:
@@ -207,7 +247,7 @@ COMMANDS: tuple[tuple[Callable[..., int], str], ...] = (
             "foundation trace",
             "foundation trace --seconds 10 --of shop --of stock",
             "foundation trace --events 50 --mermaid",
-            "foundation trace --node shop-1 --json",
+            "foundation trace --only shop-1 --internal --json",
         ),
     ),
     (

@@ -23,28 +23,41 @@ MARKS = {"ok": "ok     ", "warning": "warning", "problem": "PROBLEM"}
 
 def config(
     *,
-    cluster: str | None = None,
+    strategy: str | None = None,
     as_json: Annotated[bool, cyclopts.Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Print the settings of the cluster that a program started here gets, and where each is from.
 
-    They come from the program (here: --cluster), from FOUNDATION_* in the environment, from
+    They come from the program (here: --strategy), from FOUNDATION_* in the environment, from
     foundation.toml or [tool.foundation] in pyproject.toml, in this order; then there are defaults.
     When one is wrong, those that are set and can be read are printed, then what is wrong, and the
     exit code is 1.
 
     Args:
-        cluster: as a program would pass it: true, false, or a strategy.
+        strategy: what a program would pass as cluster=: true, false, or a strategy.
         as_json: print JSON.
     """
+    _check(strategy)
     try:
-        described = _described(_resolve(cluster, cookie=False))
+        described = _described(_resolve(strategy, cookie=False))
     except FoundationError as error:
-        described = _readable(cluster, str(error))
+        described = _readable(strategy, str(error))
         print(json.dumps(described) if as_json else "\n".join(_table(described)), flush=True)
         raise
     print(json.dumps(described) if as_json else "\n".join(_lines(described)))
     return 0
+
+
+def _check(strategy: str | None) -> None:
+    from foundation.cluster.modes import SettingError
+    from foundation.cluster.modes.settings import strategy_named
+
+    if strategy is None or strategy.strip().lower() in ("true", "false"):
+        return
+    try:
+        strategy_named(strategy, "--strategy")
+    except SettingError as error:
+        raise Usage(str(error)) from None
 
 
 def _resolve(cluster: str | None, cookie: bool) -> ResolvedCluster:
@@ -142,7 +155,7 @@ def _text(value: Any) -> str:
 
 def doctor(
     *,
-    cluster: str | None = None,
+    strategy: str | None = None,
     cookie_file: Path | None = None,
     patience: float = 3.0,
     as_json: Annotated[bool, cyclopts.Parameter(name="--json", negative="")] = False,
@@ -154,14 +167,15 @@ def doctor(
     started, and the nodes that run are only asked.
 
     Args:
-        cluster: as a program would pass it: true, false, or a strategy.
+        strategy: what a program would pass as cluster=: true, false, or a strategy.
         cookie_file: a file with the shared secret, when it is not this user's.
         patience: seconds that each strategy may take to name somebody.
         as_json: print JSON.
     """
     if not patience > 0:
         raise Usage(f"--patience must be greater than 0, got {patience}")
-    findings = _examine(cluster, read_cookie(cookie_file), patience)
+    _check(strategy)
+    findings = _examine(strategy, read_cookie(cookie_file), patience)
     healthy = not any(each.status == "problem" for each in findings)
     if as_json:
         found = [dataclasses.asdict(each) for each in findings]

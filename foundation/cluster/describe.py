@@ -6,18 +6,24 @@ from typing import Any
 
 from foundation.cluster.agent import Agent
 from foundation.cluster.host import HOSTS, ClusterHost
+from foundation.cluster.lost import Lost
 from foundation.runtime.inspect import PARTS
+
+LOST = "cluster.lost"  # where the kernel of a control host remembers nodes that it has lost
 
 
 def install_describe(cluster: ClusterHost) -> None:
     """Have snapshots of the control host contain the cluster."""
     if isinstance(cluster, Agent) and not cluster.config.alone:
-        parts = cluster.kernel.tables.setdefault(PARTS, {})
+        kernel, lost = cluster.kernel, Lost()
+        kernel.tables[LOST] = lost
+        cluster.on_node.append(lambda *told: lost.told(kernel.driver.now(), *told))
+        parts = kernel.tables.setdefault(PARTS, {})
         parts["cluster"] = lambda: describe(cluster)
 
 
 def describe(agent: Agent) -> dict[str, Any]:
-    """Return who is in the cluster of *agent*'s node, and how well they agree."""
+    """Return who is in the cluster of *agent*'s node, who was lost, and how well they agree."""
     now = agent.kernel.driver.now()
     records = {record.name: record for record in agent.swim.members()}
     return {
@@ -41,6 +47,7 @@ def describe(agent: Agent) -> dict[str, Any]:
             }
             for member in agent.view.members
         ],
+        "lost": agent.kernel.tables[LOST].rows(now),
         "counters": dict(agent.swim.counters),
     }
 

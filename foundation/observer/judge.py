@@ -1,6 +1,7 @@
 """How well a cluster is, from its picture (pure).
 
-The health monitor's word counts where there is one; who did not answer just now is added.
+The health monitor's word counts where there is one. It is some seconds old, so who did not answer
+just now is added, unless the monitor names it; all else is judged once, by the monitor.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ def judge(made: Raw, report: Any) -> Raw:
         report: of the health monitor, or None.
     """
     alone = not isinstance(report, dict)
-    seen = [*_of_nodes(made), *_of_hosts(made)]
+    told = [] if alone else _texts(report.get("reasons") or report.get("issues"))
+    seen = _silent(made, told)
     if alone:
-        seen += [*_of_children(made), *_of_work(made)]
+        seen += [*_of_cluster(made), *_of_children(made), *_of_work(made)]
     worst = max((level for level, _ in seen), key=ORDER.index, default=HEALTHY)
     reasons = [text for _, text in seen]
     if alone:
@@ -36,10 +38,9 @@ def judge(made: Raw, report: Any) -> Raw:
             "report": None,
         }
     status = str(report.get("status", worst))
-    told = _texts(report.get("reasons") or report.get("issues"))
     return {
         "status": max(status, worst, key=lambda s: ORDER.index(s) if s in ORDER else 1),
-        "reasons": [*told, *(text for text in reasons if text not in told)],
+        "reasons": [*told, *reasons],
         "recommendations": _texts(report.get("recommendations")),
         "source": "health_monitor",
         "report": report,
@@ -56,12 +57,21 @@ def _texts(value: Any) -> list[str]:
     return found
 
 
-def _of_nodes(made: Raw) -> list[tuple[str, str]]:
+def _silent(made: Raw, told: list[str]) -> list[tuple[str, str]]:
+    """Return the nodes and hosts that did not answer and that no reason in *told* names."""
+    words = {word for text in told for word in text.replace(",", " ").split()}
     found = []
-    silent = made["missing"]["nodes"]
-    if silent:
-        level = CRITICAL if 2 * len(silent) > len(made["nodes"]) else DEGRADED
-        found.append((level, f"did not answer: {_names('node', silent)}"))
+    for kind in ("node", "host"):
+        silent = [name for name in made["missing"][f"{kind}s"] if name not in words]
+        most = kind == "node" and 2 * len(silent) > len(made["nodes"])
+        if silent:
+            level = CRITICAL if most else DEGRADED
+            found.append((level, f"did not answer: {_names(kind, silent)}"))
+    return found
+
+
+def _of_cluster(made: Raw) -> list[tuple[str, str]]:
+    found = []
     suspect = [row["name"] for row in made["nodes"] if row["state"] == "suspect"]
     if suspect:
         found.append((DEGRADED, f"suspected to be down: {_names('node', suspect)}"))
@@ -73,11 +83,6 @@ def _of_nodes(made: Raw) -> list[tuple[str, str]]:
     if cluster is not None and not cluster["settled"]:
         found.append((DEGRADED, "the nodes do not agree on who is in the cluster yet"))
     return found
-
-
-def _of_hosts(made: Raw) -> list[tuple[str, str]]:
-    silent = made["missing"]["hosts"]
-    return [(DEGRADED, f"did not answer: {_names('host', silent)}")] if silent else []
 
 
 def _of_children(made: Raw) -> list[tuple[str, str]]:

@@ -82,7 +82,10 @@ def _package(name: str, server: str | None = None) -> Any:
 
 
 def services(rows: int) -> Any:
-    """Return the instances of all services, those that are unhealthy first."""
+    """Return the instances of all services, those that are unhealthy first.
+
+    Each host has its own circuit breakers; ``breaker`` is that of this one, ``breakers_of``.
+    """
     mesh = _package("foundation.service_mesh", "foundation.service_mesh")
     found = mesh.discover_services(healthy=None)
     broken = mesh.breaker_states()
@@ -100,7 +103,12 @@ def services(rows: int) -> Any:
         }
         for info in found[:rows]
     ]
-    return {"count": len(found), "unhealthy": sum(not i.healthy for i in found), "lines": lines}
+    return {
+        "count": len(found),
+        "unhealthy": sum(not i.healthy for i in found),
+        "breakers_of": current().kernel.address,
+        "lines": lines,
+    }
 
 
 def channels(rows: int) -> Any:

@@ -7,6 +7,7 @@ lines are and then by that, so that lines stay where they are.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from foundation.observer.judge import judge
@@ -30,7 +31,8 @@ def picture(found: Raw) -> Raw:
     Returns:
         ``cluster`` (or None), ``asked``, ``totals``, and the tables ``nodes``, ``hosts``,
         ``processes``, ``tree``, ``distributed``, ``registries``, ``services``, ``channels``,
-        ``advice``; ``health``; ``parts`` of other packages; ``missing`` and ``notes``.
+        ``advice``; ``breakers_of``, the host whose circuit breakers ``services`` shows;
+        ``health``; ``parts`` of other packages; ``missing`` and ``notes``.
     """
     parts = found["parts"]
     facades, notes = _facades(found)
@@ -51,11 +53,12 @@ def picture(found: Raw) -> Raw:
         "distributed": distributed,
         "registries": _registries(parts.get("registries", {})),
         "services": _lines(facades.get("services")),
+        "breakers_of": (facades.get("services") or {}).get("breakers_of"),
         "channels": _channels(found, _lines(facades.get("channels"))),
         "advice": _lines(facades.get("advice")),
         "parts": {n: facades[n] for n in facades if n not in _KNOWN},
         "missing": _missing(found, nodes),
-        "notes": notes,
+        "notes": [*notes, *_open_breakers(facades.get("services") or {})],
     }
     made["totals"] = _totals(made)
     made["health"] = judge(made, facades.get("health"))
@@ -85,10 +88,20 @@ def _lines(part: Any) -> list[Row]:
     return list(part.get("lines", ())) if isinstance(part, dict) else []
 
 
+def _open_breakers(part: Raw) -> list[str]:
+    """Say which instances of services the asked host does not call for the moment."""
+    return [
+        f"the circuit breaker of {part.get('breakers_of')} for service {line['name']} "
+        f"{line['pid']} is {line['breaker'].replace('_', ' ')}"
+        for line in _lines(part)
+        if line.get("breaker", "closed") != "closed"
+    ]
+
+
 def _cluster(part: Raw | None) -> Raw | None:
     if part is None:  # a node that is alone does not show its cluster of one
         return None
-    names = ("cluster", "settled", "expected_size", "view", "counters")
+    names = ("cluster", "settled", "expected_size", "view", "lost", "counters")
     size = part.get("size", len(part["members"]))
     return {**{name: part[name] for name in names}, "size": size}
 
@@ -284,13 +297,30 @@ def _totals(made: Raw) -> Raw:
     }
 
 
-def of_node(found: Raw, node: str) -> Raw:
-    """Return what was looked up of one node only; the parts stay: they are the cluster's."""
-    nodes = {name: each for name, each in found["nodes"].items() if name == node}
+def of_nodes(found: Raw, chosen: Collection[str]) -> Raw:
+    """Return what was looked up of some nodes only.
+
+    The parts stay: they are the cluster's; but who subscribes, too, is of the chosen nodes.
+    """
+    nodes = {name: each for name, each in found["nodes"].items() if name in chosen}
     parts = dict(found["parts"])
     if "cluster" in parts:
-        members = [m for m in parts["cluster"]["members"] if m["name"] == node]
+        members = [m for m in parts["cluster"]["members"] if m["name"] in chosen]
         size = len(parts["cluster"]["members"])
         parts["cluster"] = {**parts["cluster"], "members": members, "size": size}
-    missing = [name for name in found["missing"] if name == node]
+    if not _failed(parts.get("topics")):
+        parts["topics"] = {
+            name: _topics_of(part, chosen) for name, part in parts.get("topics", {}).items()
+        }
+    missing = [name for name in found["missing"] if name in chosen]
     return {**found, "nodes": nodes, "missing": missing, "parts": parts}
+
+
+def _topics_of(part: Raw, chosen: Collection[str]) -> Raw:
+    """Return the topics that some nodes subscribe to."""
+    lines = [
+        {**line, "nodes": there}
+        for line in part["topics"]
+        if (there := [node for node in line["nodes"] if node in chosen])
+    ]
+    return {**part, "topics": lines}

@@ -12,8 +12,10 @@ Raw = dict[str, Any]
 Row = dict[str, Any]
 
 SECTIONS = (
-    "nodes", "hosts", "processes", "distributed", "services", "channels", "health", "advice",
+    "nodes", "hosts", "processes", "tree", "distributed",
+    "services", "channels", "health", "advice",
 )  # fmt: skip
+ALONE = ("tree",)  # shown only when it is asked for: it would push the rest off the screen
 SHORT = {"processes": 15, "distributed": 10, "services": 10, "channels": 10, "hosts": 12}
 
 
@@ -22,11 +24,12 @@ def lines(picture: Raw, section: str | None = None, rows: int | None = None) -> 
 
     Args:
         picture: from ``picture.picture``, with rates if there are any.
-        section: only this one of ``SECTIONS``; None: all that have something to show.
+        section: only this one of ``SECTIONS``; None: all that have something to show, but for
+            the trees.
         rows: of each table; None: as many as there are, or a few of each when all are shown.
     """
     made = [headline(picture)]
-    for name in SECTIONS if section is None else (section,):
+    for name in [n for n in SECTIONS if n not in ALONE] if section is None else (section,):
         most = rows if rows is not None else SHORT.get(name) if section is None else None
         found = _TABLES[name](picture, most)
         if found or section is not None:
@@ -60,7 +63,7 @@ def _many(count: int, one: str, more: str = "") -> str:
 
 
 def _nodes(picture: Raw, rows: int | None) -> list[str]:
-    return table(
+    made = table(
         ("NODE", "STATE", "ADDRESS", ">HOSTS", ">PROCESSES", ">MAIL", ">MEMORY", ">CPU", ">LOAD",
          ">UP", "LABELS"),
         [
@@ -81,6 +84,15 @@ def _nodes(picture: Raw, rows: int | None) -> list[str]:
         ],
         rows,
     )  # fmt: skip
+    return made + lost_lines((picture["cluster"] or {}).get("lost", ()))
+
+
+def lost_lines(lost: Iterable[Row]) -> list[str]:
+    """Say which nodes were lost lately, and why."""
+    return [
+        f"{clean(row['name'])} is down: {clean(row['reason'])}, {duration(row['seconds_ago'])} ago"
+        for row in lost
+    ]
 
 
 def _hosts(picture: Raw, rows: int | None) -> list[str]:
@@ -140,6 +152,7 @@ def _services(picture: Raw, rows: int | None) -> list[str]:
             line["name"],
             "-" if line["instance"] == line["pid"] else line["instance"],
             "healthy" if line["healthy"] else "UNHEALTHY",
+            line["breaker"] if line["breaker"] == "closed" else line["breaker"].upper(),
             line["node"],
             line["pid"],
             ", ".join(line["capabilities"]) or "-",
@@ -147,7 +160,8 @@ def _services(picture: Raw, rows: int | None) -> list[str]:
         )
         for line in picture["services"]
     ]
-    head = ("SERVICE", "INSTANCE", "HEALTH", "NODE", "PROCESS", "CAPABILITIES", "METADATA")
+    breaker = f"BREAKER OF {clean(picture['breakers_of'])}"  # each host has its own
+    head = ("SERVICE", "INSTANCE", "HEALTH", breaker, "NODE", "PROCESS", "CAPABILITIES", "METADATA")
     return table(head, made, rows)
 
 
@@ -162,7 +176,8 @@ def _channels(picture: Raw, rows: int | None) -> list[str]:
         )
         for line in picture["channels"]
     ]
-    return table(("CHANNEL", "KIND", ">SUBSCRIBERS", ">PUBLISHED", "NODES"), made, rows)
+    found = table(("CHANNEL", "KIND", ">SUBSCRIBERS", ">PUBLISHED", "NODES"), made, rows)
+    return [*found, "(counted by live hosts)"] if found else []
 
 
 def _health(picture: Raw, rows: int | None) -> list[str]:
@@ -190,9 +205,16 @@ def _advice(picture: Raw, rows: int | None) -> list[str]:
     return table(("ADVICE", ">NOW", ">BETTER", "STATE", "REASON"), made, rows)
 
 
+def _tree(picture: Raw, rows: int | None) -> list[str]:
+    made = tree_lines(picture)
+    left = 0 if rows is None else len(made) - rows
+    return ["TREE", *(made if left <= 0 else [*made[:rows], f"... and {left:,} more lines"])]
+
+
 _TABLES: dict[str, Callable[[Raw, int | None], list[str]]] = {
-    "nodes": _nodes, "hosts": _hosts, "processes": _processes, "distributed": _distributed,
-    "services": _services, "channels": _channels, "health": _health, "advice": _advice,
+    "nodes": _nodes, "hosts": _hosts, "processes": _processes, "tree": _tree,
+    "distributed": _distributed, "services": _services, "channels": _channels,
+    "health": _health, "advice": _advice,
 }  # fmt: skip
 
 

@@ -17,10 +17,14 @@ def tree(rows: list[Row], hidden: dict[str, int]) -> list[Row]:
         rows: processes, each with its parent.
         hidden: how many children, by parent, are not among them.
 
+    Where a server in another host has its children in a process that stands for it, as a
+    distributed supervisor has on each node, they are shown below the server, and it is not.
+
     Returns:
         The rows, with ``depth``, ``last`` (whether no sibling follows) and ``hidden`` (how many
         of its children are not among them).
     """
+    rows, hidden = _grafted(rows, hidden)
     ordered = sorted(rows, key=lambda row: pid_order(row["pid"]))
     known = {row["pid"] for row in ordered}
     children: dict[str, list[Row]] = {}
@@ -42,6 +46,32 @@ def tree(rows: list[Row], hidden: dict[str, int]) -> list[Row]:
         for number, child in enumerate(reversed(below)):
             waiting.append((child, depth + 1, number == 0))
     return made
+
+
+def _grafted(rows: list[Row], hidden: dict[str, int]) -> tuple[list[Row], dict[str, int]]:
+    """Return rows and hidden children with servers in the place of those that stand for them."""
+    servers = {(_node(row), row["name"]): row["pid"] for row in rows if row["name"] is not None}
+    place = {
+        row["pid"]: servers[key]
+        for row in rows
+        if (key := (_node(row), row.get("stands_for"))) in servers
+    }
+    if not place:
+        return rows, hidden
+    grafted = [
+        {**row, "parent": place.get(row["parent"], row["parent"])}
+        for row in rows
+        if row["pid"] not in place
+    ]
+    counts: dict[str, int] = {}
+    for parent, count in hidden.items():
+        parent = place.get(parent, parent)
+        counts[parent] = counts.get(parent, 0) + count
+    return grafted, counts
+
+
+def _node(row: Row) -> str:
+    return str(row["pid"]).partition("/")[0]
 
 
 def _shown(below: list[Row], children: dict[str, list[Row]]) -> list[Row]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from foundation.errors import NodeError
 from foundation.observer.messages import SERVER, Metrics, Parts
-from foundation.observer.picture import of_node, picture
+from foundation.observer.picture import of_nodes, picture
 from foundation.runtime import directory
 from foundation.runtime.attach import Attached
 from foundation.runtime.directory import Entry
@@ -26,14 +27,14 @@ class Watch:
     Args:
         entry: the node to ask.
         cookie: its shared secret; None is this user's.
-        node: show only this one; None shows all.
+        only: show only these nodes of the cluster, wherever they run; all when empty.
     """
 
     def __init__(
-        self, entry: Entry, cookie: bytes | None = None, *, node: str | None = None
+        self, entry: Entry, cookie: bytes | None = None, *, only: Sequence[str] = ()
     ) -> None:
         self._cookie = cookie
-        self._node = node
+        self._only = tuple(only)
         self._rows = ROWS_MOST // 2
         self._attached = Attached(entry, cookie)
         self.members: list[str] = [entry.name]  # as last seen
@@ -57,20 +58,30 @@ class Watch:
         self._rows = max(ROWS_LEAST, min(ROWS_MOST, ROWS_OF_ALL // max(1, hosts)))
         made = picture(found)
         self.members = [row["name"] for row in made["nodes"]]
-        if self._node is None:
+        if not self._only:
             return made
-        if self._node not in self.members:
+        unknown = [name for name in self._only if name not in self.members]
+        if unknown:
             raise NodeError(
-                f"there is no node {self._node!r}; the cluster has {', '.join(self.members)}"
+                f"there is no node {unknown[0]!r}; the cluster has {', '.join(self.members)}"
             )
-        return picture(of_node(found, self._node))
+        return picture(of_nodes(found, self._only))
 
     async def ask(self, match: str = "") -> Raw:
         """Return what the control host answers, see ``Overlook.gather_whole``."""
         rows = self._rows
-        alone = self._node == self.entry.name
+        alone = self._only == (self.entry.name,)
         look = Look(rows, match, not alone, {"facades": (SERVER, Parts(rows))})
         return _decoded(await self._asked(look))
+
+    async def cluster(self) -> Raw | None:
+        """Return what the node says of its cluster and of who is in it; None: it is alone.
+
+        Raises:
+            NodeError: as ``look``.
+        """
+        found: Raw | None = (await self._asked(Look(1, whole=False)))["parts"].get("cluster")
+        return found
 
     async def metrics(self) -> str:
         """Return what the health monitor exports as Prometheus text; ``""`` when nothing is.
@@ -129,30 +140,39 @@ def _decoded(found: Raw) -> Raw:
 
 
 async def find(
-    node: str | None = None, cluster: str | None = None, cookie: bytes | None = None
+    node: str | None = None,
+    cluster: str | None = None,
+    cookie: bytes | None = None,
+    *,
+    only: Sequence[str] = (),
 ) -> Watch:
-    """Return a watch of the cluster that runs on this machine.
+    """Return a watch of the cluster that runs on this machine; any node of it will do.
 
     Args:
-        node: show only this one, which may run elsewhere.
+        node: ask this one, which runs on this machine.
         cluster: its name, when nodes of several clusters run here.
         cookie: the shared secret; None is this user's.
+        only: show only these nodes, which may run elsewhere.
 
     Raises:
         NodeError: there is none, or there are several; or none answers.
     """
     entries = directory.entries()
-    if not entries or (node is not None and any(entry.name == node for entry in entries)):
-        return Watch(directory.find(node), cookie, node=node)
+    if node is not None or not entries:
+        entries = [directory.find(node)]
+    if len(entries) == 1 and cluster is None:
+        return Watch(entries[0], cookie, only=only)
     seen, error = await _clusters(entries, cookie)
-    chosen = [one for one in seen if cluster is None or one[0] == cluster]
-    if node is not None:
-        chosen = [one for one in chosen if node in one[2]]
+    chosen = [
+        one
+        for one in seen
+        if (cluster is None or one[0] == cluster) and all(name in one[2] for name in only)
+    ]
     if len(chosen) == 1:
-        return Watch(chosen[0][1], cookie, node=node)
+        return Watch(chosen[0][1], cookie, only=only)
     if error is not None and not seen:
         raise error
-    raise NodeError(_which(seen, node, cluster))
+    raise NodeError(_which(seen, cluster, only))
 
 
 Seen = tuple[str | None, Entry, list[str]]  # name of a cluster, a node of it here, all its nodes
@@ -178,14 +198,15 @@ async def _clusters(
     return seen, error
 
 
-def _which(seen: list[Seen], node: str | None, cluster: str | None) -> str:
+def _which(seen: list[Seen], cluster: str | None, only: Sequence[str]) -> str:
     """Say what there is to choose from."""
     shown = "; ".join(
         f"{'alone' if name is None else f'cluster {name!r}'}: {', '.join(members)}"
         for name, _, members in seen
     )
-    if node is not None:
-        return f"there is no node {node!r}; running: {shown}"
+    unknown = [name for name in only if not any(name in members for _, _, members in seen)]
+    if unknown:
+        return f"there is no node {unknown[0]!r}; running: {shown}"
     if cluster is not None:
         return f"there is no single cluster {cluster!r}; running: {shown}"
     names = ", ".join(entry.name for _, entry, _ in seen)

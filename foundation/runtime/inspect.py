@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 GATHER_SECONDS = 1.0  # the control host waits for the other hosts
 PARTS = "inspect"  # where a kernel keeps what upper floors add: name -> function
+STANDS_FOR = "stands_for"  # extra of a process that has the children of the server so named
 PROCESSES_MAX = 5000  # described one by one, per host; the rest is counted
 
 
@@ -61,6 +62,7 @@ def describe(process: Process) -> dict[str, Any]:
         "links": len(process.links or ()),
         "monitored_by": len(process.watchers or ()),
         "parent": None if process.parent is None else text(process.parent),
+        "stands_for": process.get_extra(STANDS_FOR),
         "restarts": process.get_extra("restarts", 0),
     }
 

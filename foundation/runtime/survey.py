@@ -27,6 +27,7 @@ from foundation.runtime.inspect import class_of, describe, state_of, text
 
 COUNTS = 20  # classes that are counted by name
 TEXT = 200  # characters of a name or a class
+PARENTS = ("supervisor", "runner")  # kinds that are described first, so that trees can be drawn
 CHILDREN_FIRST = 12  # of one parent, described before others are
 
 
@@ -74,7 +75,7 @@ class Survey:
             if match and self._matches_text(process, kind):
                 self._matches += 1
                 self._add(self._matching, process)
-            if process.kind == "supervisor":
+            if process.kind in PARENTS:
                 self._supervisor(process)
             parent = process.parent
             if parent is not None:

@@ -20,7 +20,7 @@ from foundation.otp import ChildSpec
 from foundation.scope.clock import HybridClock, Stamp
 from foundation.scope.events import Event
 from foundation.scope.functions import Trace, collect, start_trace
-from foundation.scope.matching import Wanted
+from foundation.scope.matching import APPLICATION, Wanted
 from foundation.scope.messages import (
     SERVER,
     Begin,
@@ -53,6 +53,7 @@ def specs() -> list[ChildSpec]:
 
 
 __all__ = [
+    "APPLICATION",
     "SERVER",
     "Begin",
     "Busy",

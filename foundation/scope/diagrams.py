@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from foundation.kernel.values import Pid
 from foundation.scope.events import Event, pid_text
@@ -109,13 +109,17 @@ def terminal(events: Sequence[Event], label: Label, width: int = 100) -> list[st
     column = min(COLUMN_MAX, room // max(1, len(people)))
     if column < COLUMN_MIN:
         return _listed(events, people)
+    heads = _heads(people, label)
     # The first lifeline as far to the left as its name allows: notes stand on the right.
-    margin = min(column, len(next(iter(people.values()))) + 2) // 2
+    margin = min(column, max(map(len, next(iter(heads.values())))) + 2) // 2
     at = {pid: margin + column * number for number, pid in enumerate(people)}
-    heads = [" "] * (column * len(people))
-    for pid, name in people.items():
-        _write(heads, at[pid] - min(len(name), column - 2) // 2, _cut(name, column - 2))
-    lines = [" " * gutter + "".join(heads).rstrip()]
+    lines = []
+    for line in zip(*heads.values(), strict=True):
+        row = [" "] * (column * len(people))
+        for place, text in zip(at.values(), line, strict=True):
+            shown = _end_of(text, column - 2)
+            _write(row, place - len(shown) // 2, shown)
+        lines.append(" " * gutter + "".join(row).rstrip())
     begin = events[0].sent.seconds
     for event in events:
         row = [" "] * (column * len(people))
@@ -124,6 +128,23 @@ def terminal(events: Sequence[Event], label: Label, width: int = 100) -> list[st
         _draw(row, event, at[event.sender], at[event.receiver], column)
         lines.append(f"{event.sent.seconds - begin:>+9.6f}  "[:gutter] + "".join(row).rstrip())
     return lines
+
+
+def _heads(people: Iterable[Pid], label: Label) -> dict[Pid, tuple[str, ...]]:
+    """Return the lines above each lifeline: what the process is called, and where it is."""
+    names = {pid: label(pid) for pid in people}
+    if len({pid.host for pid in names}) == 1 and len(set(names.values())) == len(names):
+        return {pid: (name,) for pid, name in names.items()}
+    same = Counter((name, pid.host) for pid, name in names.items())
+    return {
+        pid: (name, pid.host if same[name, pid.host] == 1 else f"{pid.host} #{pid.serial}")
+        for pid, name in names.items()
+    }
+
+
+def _end_of(text: str, room: int) -> str:
+    """Return the end of *text*, which says more than the beginning: ``…service_mesh``."""
+    return text if len(text) <= room else f"…{text[len(text) - room + 1 :]}"
 
 
 def _draw(row: list[str], event: Event, start: int, end: int, column: int) -> None:

@@ -113,7 +113,8 @@ async def start_trace(
         sample: the share of chains to record, from 0 to 1: drawn where a chain begins, valid for
             all that follows from it.
         of: record only messages from or to a pid, a name, or a list of these; or those for which
-            a function of an ``Event`` returns True. It is not asked in control hosts, which run
+            a function of an ``Event`` returns True; ``APPLICATION`` leaves out what processes of
+            Foundation tell each other. A function is not asked in control hosts, which run
             no user code; other nodes must be able to import it, or accept code.
         nodes: names; None is all nodes of the cluster.
         buffer: events that each host keeps; older ones are dropped, and counted.

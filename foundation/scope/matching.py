@@ -10,6 +10,7 @@ from foundation.errors import ScopeError
 from foundation.kernel.codec import dumps, loads
 from foundation.kernel.values import Pid
 from foundation.scope.events import Event
+from foundation.scope.own import is_own
 
 if TYPE_CHECKING:
     from foundation.kernel.kernel import Kernel
@@ -24,12 +25,17 @@ class Wanted:
         names: and from and to those that hold these names then.
         function: or those that it returns True for, as bytes: control hosts do not load it.
         home: the node that *function* comes from.
+        application: or those from and to processes that are not Foundation's own.
     """
 
     pids: tuple[Pid, ...] = ()
     names: tuple[Any, ...] = ()
     function: bytes = b""
     home: str = ""
+    application: bool = False
+
+
+APPLICATION = Wanted(application=True)  # all but what processes of Foundation tell each other
 
 
 def wanted(of: Any, home: str) -> Wanted | None:
@@ -39,8 +45,8 @@ def wanted(of: Any, home: str) -> Wanted | None:
         ScopeError: it is nothing of what it may be.
         Unsendable: the function cannot travel.
     """
-    if of is None:
-        return None
+    if of is None or isinstance(of, Wanted):
+        return of
     if callable(of) and not isinstance(of, type):
         return Wanted(function=dumps(of), home=home)
     each = of if isinstance(of, (list, tuple, frozenset)) and type(of) is not Pid else [of]
@@ -70,12 +76,24 @@ def matcher(wanted: Wanted | None, kernel: Kernel) -> Callable[[Any], bool]:
         code = kernel.address.startswith(f"{wanted.home}/") or kernel.remote.accept_code
         function: Any = loads(wanted.function, allow_code=code)
         return lambda hop: bool(function(_event(hop)))
+    if wanted.application:
+        return _of_application(kernel)
     return _Listed(wanted.pids, wanted.names, kernel)
 
 
 def _event(hop: Any) -> Event:
     event: Event = hop.event()
     return event
+
+
+def _of_application(kernel: Kernel) -> Callable[[Any], bool]:
+    """Match what has an end in this host that is not Foundation's; of the rest, other hosts say."""
+
+    def foreign(pid: Pid) -> bool:
+        process = kernel.procs.get(pid)
+        return process is not None and not is_own(process, kernel)
+
+    return lambda hop: foreign(hop.receiver) or foreign(hop.sender)
 
 
 class _Listed:

@@ -38,9 +38,13 @@ def test_tree_shows_the_supervision_tree(cli: Cli) -> None:
         assert "App" in lines[-3]
         assert "Counter 'one'" in lines[-2]
         assert "Counter 'two'" in lines[-1]
-        (root,) = cli.json("tree", "--json")
-        assert [c["class"] for c in root["children"]] == ["Facades", "App"]
-        assert [c["name"] for c in root["children"][1]["children"]] == ["one", "two"]
+        found = cli.json("tree", "--json")
+        assert found["missing"] == {"nodes": [], "hosts": []}
+        root = found["tree"][0]["pid"]
+        below = [row for row in found["tree"] if row["parent"] == root]
+        assert [row["class"] for row in below] == ["Facades", "App"]
+        names = [row["name"] for row in found["tree"] if row["parent"] == below[1]["pid"]]
+        assert names == ["one", "two"]
 
 
 def test_top_shows_hosts_processes_and_restarts(cli: Cli) -> None:
@@ -80,22 +84,34 @@ def test_top_and_tree_show_the_whole_cluster_by_any_node(cli: Cli) -> None:
             return [row["name"] for row in found["nodes"] if row["answered"]]
 
         until(lambda: names() == ["s1", "s2"], 30.0)
-        assert names("--node", "s2") == ["s2"]
+        assert names("--only", "s2") == ["s2"]
+        assert names("--node", "s2") == ["s1", "s2"]
+        assert cli.json("top", "--json", "--node", "s2")["asked"] == "s2"
         assert names("--cluster", "shop") == ["s1", "s2"]
         code, out, _ = cli.run("top")
         assert code == 0
         assert out.startswith("cluster shop: ")
-        code, out, _ = cli.run("tree", "--cluster", "--node", "s1")
+        code, out, _ = cli.run("tree")
         assert code == 0
         assert out.count("foundation.root") == 2
         assert out.count("Counter 'one'") == 2
-        assert cli.json("tree", "--cluster", "--node", "s1", "--json")["missing"]["nodes"] == []
-        code, _, err = cli.run("top", "--node", "s3")
-        assert code == 1
-        assert "there is no node 's3'" in err
+        code, out, _ = cli.run("tree", "--only", "s2")
+        assert code == 0
+        assert out.count("Counter 'one'") == 1
+        assert {row["node"] for row in cli.json("tree", "--json")["tree"]} == {"s1", "s2"}
+        code, out, _ = cli.run("cluster")
+        assert code == 0
+        assert "cluster 'shop' as node 's1' sees it: 2 members" in out
+        assert cli.json("cluster", "--node", "s2", "--json")["node"] == "s2"
+        assert cli.run("trace", "--seconds", "0.1")[0] == 0
+        for option in ("--node", "--only"):
+            code, _, err = cli.run("top", option, "s3")
+            assert code == 1
+            assert "there is no node 's3'" in err
         with running(cli, "--name", "other", "--hosts", "1"):
             assert names("--cluster", "shop") == ["s1", "s2"]
             assert names("--node", "other") == ["other"]
+            assert names("--only", "other") == ["other"]
             code, _, err = cli.run("top")
             assert code == 1
             assert "several nodes run: other, s1, which are not one cluster" in err
@@ -162,6 +178,28 @@ def test_what_cannot_be_run(cli: Cli, target: str, text: str) -> None:
     assert text in err
 
 
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("def broken(:\n", 'wrong.py", line 1'),
+        ("import other\n", "ValueError: no good"),
+    ],
+)
+def test_a_module_that_fails_is_told_with_its_own_frames_only(
+    cli: Cli, source: str, said: str
+) -> None:
+    (cli.path / "wrong.py").write_text(source)
+    (cli.path / "other.py").write_text("def f():\n    raise ValueError('no good')\n\nf()\n")
+    code, _, err = cli.run("run", "wrong:App")
+    assert code == 1
+    assert err.startswith("foundation: module 'wrong' cannot be imported: ")
+    assert said in err
+    assert "importlib" not in err
+    assert "loading.py" not in err
+    if "other" in source:
+        assert err.count('File "') == 3
+
+
 def test_an_application_that_cannot_start(cli: Cli) -> None:
     code, _, err = cli.run("run", "myapp:Broken", "--hosts", "1")
     assert code == 1
@@ -189,9 +227,12 @@ def test_help_of_each_command_ends_in_command_lines(cli: Cli, command: str) -> N
     "arguments",
     [
         ["nope"], ["run"], ["demo", "--files", "x"], ["demo", "--nope"],
-        ["top", "--interval", "0"], ["top", "--section", "x"],
+        ["top", "--interval", "0"], ["top", "--section", "x"], ["tree", "--cluster"],
+        ["run", "myapp:App", "--hosts", "-1"], ["run", "myapp:App", "--port", "70000"],
+        ["run", "myapp:App", "--busy-wait", "1"], ["run", "myapp:App", "--name", "a/b"],
+        ["run", "myapp:App", "--stock", "--cluster", "x"], ["doctor", "--strategy", "gosip"],
     ],
-)
+)  # fmt: skip
 def test_a_wrong_command_line_ends_with_2(cli: Cli, arguments: list[str]) -> None:
     code, _, err = cli.run(*arguments)
     assert code == 2

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.cli.conftest import Cli
+from tests.cli.conftest import Cli, until
 from tests.cli.test_run_and_look import running
 
 SHOP = """
@@ -66,6 +66,34 @@ def test_trace_draws_who_said_what(shop: Cli) -> None:
         assert found["complete"] is True
         assert {e["kind"] for e in found["events"]} == {"call", "reply"}
         assert set(found["labels"].values()) == {"shop", "stock"}
+
+
+def test_without_filters_the_trace_is_the_applications(shop: Cli) -> None:
+    with running(shop, "--hosts", "2", "--name", "t"):
+
+        def pairs(*options: str) -> list[set[str]]:
+            found = shop.json("trace", "--seconds", "1", "--json", *options)
+            label = found["labels"]
+            return [{label.get(e["sender"]), label.get(e["receiver"])} for e in found["events"]]
+
+        assert pairs()
+        assert all(each & {"shop", "stock"} for each in pairs())
+        until(lambda: any(not e & {"shop", "stock"} for e in pairs("--internal")), 60.0)
+
+
+def test_a_name_that_nobody_has_is_an_error_and_those_like_it_are_said(shop: Cli) -> None:
+    with running(shop, "--hosts", "2", "--name", "t"):
+        code, out, err = shop.run("trace", "--seconds", "0.2", "--of", "stok", "--of", "shop")
+        assert code == 1
+        assert "no host knows the name 'stok'; like it: stock" in err
+        assert "'shop'" not in err
+        assert "call 'apple'" in out
+        code, out, err = shop.run("trace", "--seconds", "0.2", "--of", "zzz")
+        assert code == 1
+        assert "no host knows the name 'zzz'\n" in err
+        assert "(no events)" in out
+        code, out, err = shop.run("trace", "--seconds", "0.2", "--of", "foundation.root")
+        assert code == 0
 
 
 def test_ctrl_c_ends_a_trace_and_shows_it(shop: Cli) -> None:

@@ -50,14 +50,14 @@ def test_config_says_where_each_value_is_from(cli: Cli) -> None:
 
 def test_config_with_what_a_program_would_say(cli: Cli) -> None:
     assert cli.json("config", "--json")["mode"] == "off"
-    assert cli.json("config", "--cluster", "true", "--json")["mode"] == "mortal"
+    assert cli.json("config", "--strategy", "true", "--json")["mode"] == "mortal"
     cli.environment["FOUNDATION_CLUSTER"] = "true"
     assert cli.json("config", "--json")["mode"] == "mortal"
-    assert cli.json("config", "--cluster", "false", "--json")["mode"] == "off"
-    found = cli.json("config", "--cluster", "loopback", "--json")
+    assert cli.json("config", "--strategy", "false", "--json")["mode"] == "off"
+    found = cli.json("config", "--strategy", "loopback", "--json")
     assert (found["mode"], found["strategy"]) == ("apprentice", "loopback")
-    code, _, err = cli.run("config", "--cluster", "lopback")
-    assert code == 1
+    code, _, err = cli.run("config", "--strategy", "lopback")
+    assert code == 2
     assert "did you mean 'loopback'" in err
     assert "Traceback" not in err
 

@@ -91,7 +91,7 @@ def members(*names: str, **more: Any) -> dict[str, Any]:
     ]  # fmt: skip
     return {
         "cluster": "shop", "node": names[0], "settled": True, "view": 1, "expected_size": None,
-        "members": made, "counters": {}, **more,
+        "members": made, "lost": [], "counters": {}, **more,
     }  # fmt: skip
 
 

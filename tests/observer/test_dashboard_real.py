@@ -315,6 +315,55 @@ def test_health_and_the_picture_of_a_real_node(cli: Cli, url: str) -> None:
     refused.value.close()
 
 
+def test_another_node_answers_for_health_when_the_asked_one_was_killed(
+    cli: Cli, node: subprocess.Popen[str]
+) -> None:
+    run = ("run", "myapp:App", "--name", "web-b", "--cluster", "web", "--hosts", "1")
+    with started(cli, *run, says="is up"):
+        until(lambda: len(cli.json("cluster", "--json", "--node", "web-a")["members"]) == 2, 30.0)
+        with started(cli, "dashboard", "--port", "0", says="http") as (_, line):
+            url = line.split()[-1]
+            assert get(f"{url}picture.json")[1]["asked"] == "web-a"
+            node.kill()
+            node.wait(timeout=20)
+            until(lambda: get(f"{url}health")[1]["source"] == "health_monitor", 30.0)
+            found = get(f"{url}picture.json")[1]
+            assert found["asked"] == "web-b"
+            (lost,) = found["cluster"]["lost"]
+            assert (lost["name"], lost["reason"]) == ("web-a", "killed")
+    for path in (cli.path / "runtime").rglob("web-a-*.json"):  # it could not remove them itself
+        path.unlink()
+
+
+NARROW = """
+(() => {
+  const heights = (query) => [...document.querySelectorAll(query)]
+    .map((e) => e.getBoundingClientRect().height);
+  return [Math.max(...heights('main > section:not([hidden]) tbody tr')),
+    [...document.querySelectorAll('#tree-view summary')].map((e) => [
+      e.getBoundingClientRect().height, e.querySelector('.entry').getBoundingClientRect().height])];
+})()
+"""
+
+
+def test_rows_and_branches_are_no_taller_on_a_narrow_screen(page: Browser) -> None:
+    page.until("document.querySelectorAll('#services-table tbody tr').length >= 1")
+    sections = ("overview", "distributed", "services", "channels")
+    tall: dict[int, list[float]] = {}
+    for width in (1400, 400):
+        page.size(width, 900)
+        for section in sections:
+            go(page, section)
+            page.until(f"!document.getElementById('{section}').hidden")
+            tall.setdefault(width, []).append(page.run(NARROW)[0])
+    assert all(b <= a + 40 for a, b in zip(tall[1400], tall[400], strict=True)), tall
+    go(page, "tree")
+    page.until("!document.getElementById('tree').hidden")
+    branches = page.run(NARROW)[1]
+    assert branches
+    assert all(whole <= entry + 2 for whole, entry in branches), branches  # the triangle beside it
+
+
 def test_the_port_is_taken(cli: Cli, url: str) -> None:
     port = url.rpartition(":")[2].strip("/")
     code, _, err = cli.run("dashboard", "--port", port)

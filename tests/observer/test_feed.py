@@ -25,6 +25,7 @@ class Shown:
         self.looks: list[str] = []
         self.moves = 0
         self.broken = False
+        self.others = 0  # nodes that answer, when the one that is asked does not
         self.prometheus = ""
 
     async def look(self, match: str = "") -> dict[str, Any]:
@@ -35,11 +36,16 @@ class Shown:
         return picture(found(node("a", host("a/w1", *rows))))
 
     async def metrics(self) -> str:
+        if self.broken:
+            raise NodeError("node 'a' did not answer")
         return self.prometheus
 
     async def move_on(self) -> None:
         self.moves += 1
-        raise NodeError("no other node")
+        if not self.others:
+            raise NodeError("no other node")
+        self.others -= 1
+        self.broken = False
 
 
 def run(body: Callable[[Shown, Feed], Any], interval: float = 0.05) -> None:
@@ -144,6 +150,34 @@ def test_what_is_lost_is_said_and_another_node_is_tried() -> None:
         assert (await take(events, "picture"))["asked"] == "a"
 
     run(body)
+
+
+def test_who_does_not_listen_is_answered_by_another_node_too() -> None:
+    async def body(watch: Shown, feed: Feed) -> None:
+        watch.prometheus = "nodes 2"
+        for ask in (feed.look, feed.metrics):
+            watch.broken, watch.others = True, 1
+            assert await ask()
+            watch.broken = True
+            with pytest.raises(NodeError, match="node 'a' did not answer"):
+                await ask()
+            watch.broken = False
+            assert await ask()
+        assert watch.moves == 4
+
+    run(body)
+
+
+def test_listeners_hear_of_no_trouble_when_another_node_answers() -> None:
+    async def body(watch: Shown, feed: Feed) -> None:
+        events = feed.listen()
+        await take(events, "picture")
+        watch.broken, watch.others = True, 1
+        while watch.moves == 0:
+            assert (await anext(events)).startswith("event: picture")
+        assert (await anext(events)).startswith("event: picture")
+
+    run(body, interval=0.01)
 
 
 def test_the_end_ends_all_that_listen() -> None:

@@ -223,6 +223,25 @@ def test_a_part_that_fails_says_so_and_the_others_are_shown() -> None:
         assert any("'broken' of the overview failed" in str(r) for _, r in cluster.reports)
 
 
+def test_distributed_children_are_in_the_trees_below_their_supervisors_servers() -> None:
+    async def start() -> None:
+        await start_singleton(Worker, name="one")
+        await start_replicated(Worker, name="all")
+        await start_partitioned(Part, partitions=4, name="parts")
+
+    with facades() as cluster:
+        cluster.form()
+        cluster.run("a", start)
+        cluster.advance(2.0)
+        rows = picture(look(cluster, rows=200))["tree"]
+        servers = [row["pid"] for row in rows if row["name"] == "foundation.processes"]
+        assert len(servers) == 3
+        shown = [row["known_as"] for row in rows if row["parent"] in servers]
+        names = [name for name in shown if not name.startswith("foundation.")]
+        assert sorted(names) == ["all"] * 3 + ["one"] + [f"parts[{n}]" for n in range(4)]
+        assert not [row for row in rows if row["kind"] == "runner"]
+
+
 def test_without_facades_hosts_and_processes_are_shown() -> None:
     with ClusterSimulation(1, nodes=2) as cluster:
         cluster.form()

@@ -10,7 +10,7 @@ import pytest
 
 from foundation.observer.history import POINTS, History
 from foundation.observer.judge import FULL
-from foundation.observer.picture import PROCESSES, of_node, picture
+from foundation.observer.picture import PROCESSES, of_nodes, picture
 from foundation.observer.plain import TEXT, plain
 from foundation.observer.tree import CHILDREN, tree
 from tests.observer.kit import answered, found, host, members, node, process
@@ -58,7 +58,7 @@ def test_a_node_alone_has_no_cluster() -> None:
 
 
 def test_one_node_can_be_shown_alone() -> None:
-    made = picture(of_node(shop(), "b"))
+    made = picture(of_nodes(shop(), ["b"]))
     assert [row["name"] for row in made["nodes"]] == ["b"]
     assert made["totals"]["processes"] == 1
     assert made["cluster"]["size"] == 2
@@ -75,7 +75,7 @@ def test_no_more_than_so_many_processes_are_in_it() -> None:
 def test_what_was_looked_up_is_not_changed() -> None:
     before = shop(answers=answered(services={"lines": []}))
     kept = copy.deepcopy(before)
-    picture(of_node(before, "a"))
+    picture(of_nodes(before, ["a"]))
     assert before == kept
     json.dumps(picture(before))
 
@@ -141,6 +141,27 @@ def test_declared_channels_are_shown_without_subscribers_and_counts_are_summed()
     assert shown == [("data", 0, None, True), ("events", 4, 10, False)]
 
 
+def test_of_a_chosen_node_subscribers_and_nodes_are_shown_alike() -> None:
+    topics = [
+        {"topic": "x", "pattern": False, "hosts": 2, "nodes": ["a", "b"]},
+        {"topic": "y", "pattern": False, "hosts": 1, "nodes": ["b"]},
+    ]
+    hosts = [
+        host(f"{n}/w1", parts={"subscribers": {"pubsub": [{**topics[0], "subscribers": 2}]}})
+        for n in "ab"
+    ]
+    whole = found(
+        *(node(each["host"][0], each) for each in hosts),
+        parts={"topics": {"pubsub": {"topics": topics}}},
+    )
+
+    def shown(made: dict[str, Any]) -> list[tuple[str, int, list[str]]]:
+        return [(row["topic"], row["subscribers"], row["nodes"]) for row in made["channels"]]
+
+    assert shown(picture(whole)) == [("x", 4, ["a", "b"]), ("y", 0, ["b"])]
+    assert shown(picture(of_nodes(whole, ["a"]))) == [("x", 2, ["a"])]
+
+
 # Judging
 
 
@@ -198,6 +219,34 @@ def test_the_worse_of_the_monitor_and_the_picture_counts(told: str, status: str)
     assert health["source"] == "health_monitor"
 
 
+def test_the_picture_does_not_judge_again_what_the_monitor_has_judged() -> None:
+    told = "the health monitors of nodes b, c do not answer"
+    report = {"status": "degraded", "reasons": [told], "recommendations": [], "metrics": {}}
+    cluster = members("a", "b", "c", settled=False, expected_size=9)
+    cluster["members"][1]["state"] = "suspect"
+    lines = {"services": {"lines": [{"name": "pay", "healthy": False, "breaker": "closed"}]}}
+    made = picture(
+        shop(
+            missing=["b", "d"], parts={"cluster": cluster}, answers=answered(health=report, **lines)
+        )
+    )
+    assert made["health"]["status"] == "degraded"
+    assert made["health"]["reasons"] == [
+        told, "did not answer: node d", "did not answer: host b/w2",
+    ]  # fmt: skip
+
+
+def test_an_open_breaker_needs_attention_and_it_is_said_whose_it_is() -> None:
+    line = {"name": "pay", "pid": "b/w1.1.2", "healthy": True}
+    lines = [{**line, "breaker": state} for state in ("closed", "open", "half_open")]
+    made = picture(shop(answers=answered(services={"breakers_of": "a/w1", "lines": lines})))
+    assert made["breakers_of"] == "a/w1"
+    assert made["notes"] == [
+        f"the circuit breaker of a/w1 for service pay b/w1.1.2 is {state}"
+        for state in ("open", "half open")
+    ]
+
+
 # Trees
 
 
@@ -213,6 +262,21 @@ def test_parents_come_before_their_children_which_come_in_the_order_of_pids() ->
         ("a/w1.1.10", 2, True), ("b/w1.1.1", 0, True), ("b/w1.1.2", 1, True),
     ]  # fmt: skip
     assert tree(rows, {"a/c.1.1": 4})[0]["hidden"] == 4
+
+
+def test_children_are_shown_below_the_server_that_their_parent_stands_for() -> None:
+    rows = [
+        process("a/c.1.1", kind="supervisor"), process("a/c.1.2", "a/c.1.1", name="jobs"),
+        process("a/w1.1.1", kind="runner", stands_for="jobs"), process("a/w1.1.2", "a/w1.1.1"),
+        process("a/w2.1.1", kind="runner", stands_for="jobs"), process("a/w2.1.2", "a/w2.1.1"),
+        process("b/w1.1.1", kind="runner", stands_for="jobs"), process("b/w1.1.2", "b/w1.1.1"),
+    ]  # fmt: skip
+    shown = tree(rows, {"a/w1.1.1": 3, "a/w2.1.1": 1, "a/c.1.2": 1})
+    assert [(row["pid"], row["depth"], row["parent"], row["hidden"]) for row in shown] == [
+        ("a/c.1.1", 0, None, 0), ("a/c.1.2", 1, "a/c.1.1", 5),
+        ("a/w1.1.2", 2, "a/c.1.2", 0), ("a/w2.1.2", 2, "a/c.1.2", 0),
+        ("b/w1.1.1", 0, None, 0), ("b/w1.1.2", 1, "b/w1.1.1", 0),  # its server does not answer
+    ]  # fmt: skip
 
 
 def test_of_many_children_without_children_the_first_are_shown() -> None:

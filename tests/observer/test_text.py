@@ -20,13 +20,15 @@ def shop() -> dict[str, object]:
     a["hosts"]["a/c"]["process_count"] = 1
     service = {
         "name": "thumbs", "instance": "i", "pid": "a/w1.1.1", "node": "a", "healthy": False,
-        "capabilities": ["webp"], "metadata": {"zone": "eu"},
+        "capabilities": ["webp"], "metadata": {"zone": "eu"}, "breaker": "open",
     }  # fmt: skip
     advice = {"rule": "sync", "current": 1, "proposed": 2, "reason": "slow", "safe": True}
     return picture(
         found(
             a, missing=["b"], parts={"cluster": members("a", "b")},
-            answers=answered(services={"lines": [service]}, advice={"lines": [advice]}),
+            answers=answered(
+                services={"lines": [service], "breakers_of": "a/w1"}, advice={"lines": [advice]}
+            ),
         )
     )  # fmt: skip
 
@@ -49,7 +51,8 @@ def test_each_section_can_be_shown_alone(section: str) -> None:
 def test_tables_show_what_there_is() -> None:
     shown = "\n".join(text.lines(shop()))
     for part in (
-        "b     no answer", "a/w1.1.1", "thumbs   i         UNHEALTHY", "zone=eu",
+        "b     no answer", "a/w1.1.1", "thumbs   i         UNHEALTHY  OPEN", "zone=eu",
+        "BREAKER OF a/w1", "! the circuit breaker of a/w1 for service thumbs a/w1.1.1 is open",
         "did not answer: node b", "sync", "a/c.1.1",
     ):  # fmt: skip
         assert part in shown, shown
@@ -70,6 +73,30 @@ def test_the_tree() -> None:
         "      … 3 more children",
         "(node b did not answer)",
     ]
+
+
+def test_the_trees_are_a_section_of_their_own() -> None:
+    whole = text.lines(shop(), "tree")
+    assert whole[2:] == ["TREE", *text.tree_lines(shop())]
+    assert text.lines(shop(), "tree", 2)[-2:] == [
+        "├─ Worker 'one' a/w1.1.1", "... and 4 more lines",
+    ]  # fmt: skip
+    assert "TREE" not in text.lines(shop())
+    screen = Screen()
+    screen.show(shop())
+    screen.key("4")
+    assert "TREE" in screen.lines(24)
+
+
+def test_nodes_that_were_lost_are_named_with_reason_and_time() -> None:
+    made = shop()
+    made["cluster"]["lost"] = [  # type: ignore[index]
+        {"name": "c", "reason": "killed", "seconds_ago": 12.3},
+        {"name": "d", "reason": "silent", "seconds_ago": 65.0},
+    ]
+    shown = text.lines(made)
+    assert "c is down: killed, 12 s ago" in shown
+    assert "d is down: silent, 1:05 ago" in shown
 
 
 def test_a_table_says_how_many_more_there_are() -> None:

@@ -174,6 +174,15 @@ def test_a_cluster_that_does_not_answer_is_503(watch: Shown, path: str) -> None:
     assert response.json()["reasons"] == ["node 'a' did not answer"]
 
 
+@pytest.mark.parametrize("path", ["/health", "/picture.json", "/metrics"])
+def test_another_node_answers_when_the_asked_one_has_died(watch: Shown, path: str) -> None:
+    watch.prometheus = "foundation_cluster_nodes 1\n"
+    watch.broken, watch.others = True, 1
+    assert client(watch).get(path).status_code == 200
+    assert client(watch).get(path).status_code == 200
+    assert watch.moves == 1
+
+
 def test_metrics_are_those_of_the_health_monitor(watch: Shown) -> None:
     assert client(watch).get("/metrics").status_code == 404
     watch.prometheus = "foundation_cluster_nodes 3\n"

@@ -36,6 +36,7 @@ def report() -> Any:
 def test_a_terminal_diagram_has_an_arrow_for_each_message(report: Any) -> None:
     lines = report.diagram(120).splitlines()
     assert re.search(r"Body\._main +shop +stock", lines[0])
+    assert re.search(r"/main +[^ ]+/w2 +[^ ]+/w1", lines.pop(1))
     assert re.search(r"├─+call 'an apple'─+▶│ +│$", lines[1])
     assert re.search(r"│ +├─+call \('take', 'an appl.*─+▶│$", lines[3])
     assert re.search(r"◀╌+reply 9╌+┤$", lines[4])
@@ -100,13 +101,24 @@ def test_a_message_that_was_not_taken_ends_in_a_cross() -> None:
 def test_two_processes_of_one_name_are_told_apart() -> None:
     made = event(taken=Stamp(2, 0))
     text = report_of(made, labels={made.sender: "shop", made.receiver: "shop"}).diagram(100)
-    assert "shop n/w1.1.1" in text
-    assert "shop n/w1.1.2" in text
+    assert re.search(r"n/w1 #1 +n/w1 #2$", text.splitlines()[1])
     there = Pid("n/w2", 1, 1)
     text = report_of(
         event(receiver=there, taken=Stamp(2, 0)), labels={made.sender: "shop", there: "shop"}
     ).diagram(100)
-    assert re.search(r"shop n/w1 +shop n/w2$", text.splitlines()[0])
+    assert re.search(r"n/w1 +n/w2$", text.splitlines()[1])
+
+
+def test_long_names_are_cut_on_the_left_and_say_in_which_host_each_is() -> None:
+    people = [Pid(f"node-{n}/control", 1, 1) for n in "abc"]
+    events = [
+        event(sender=people[0], receiver=other, taken=Stamp(2, 0), id=Ref("n/w1", 1, number))
+        for number, other in enumerate(people[1:])
+    ]
+    name = "foundation.service_mesh.announcer"
+    heads = report_of(*events, labels=dict.fromkeys(people, name)).diagram(75).splitlines()[:2]
+    assert heads[0].split() == ["…ice_mesh.announcer"] * 3
+    assert heads[1].split() == ["node-a/control", "node-b/control", "node-c/control"]
 
 
 def test_a_trace_without_events_has_a_diagram() -> None:

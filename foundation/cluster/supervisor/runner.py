@@ -45,6 +45,7 @@ from foundation.otp.results import Ignored
 from foundation.otp.supervision import RESTART, after_exit
 from foundation.otp.supervisor_process import pid_of
 from foundation.otp.sys_requests import SysFailed, SysRequest
+from foundation.runtime.inspect import STANDS_FOR
 
 NAME_SECONDS = 0.1  # between attempts while a child's name is held by its former self
 EXPORT_SECONDS = 5.0  # an export may take, when the spec sets no limit
@@ -73,6 +74,7 @@ class Runner:
         self._lease = -math.inf
         self._lease_timer: Any = None
         self.process = kernel.spawn(RunnerProcess, self)
+        self.process.set_extra(STANDS_FOR, name)
         self._starter = Starter(kernel, name, self.process)
 
     # What the agent says

@@ -1,4 +1,8 @@
-"""The process that children are linked to: it only passes on what it is told."""
+"""The process that children are linked to: it only passes on what it is told.
+
+It stands for the supervisor's server, which lives in the control host and runs no user code;
+tools show the children below that.
+"""
 
 from __future__ import annotations
 

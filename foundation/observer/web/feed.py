@@ -4,7 +4,8 @@ Invariants:
     F1  However many listen, the cluster is asked once in each interval for each text to match,
         of which there are at most ``MATCHES``.
     F2  A listener that is slow misses pictures; none waits for it, and nothing piles up.
-    F3  When a look fails, listeners are told; the next ones go to another node if there is one.
+    F3  When the asked node does not answer, another one is asked at once, whoever wants to know;
+        when none does, listeners are told, and each later look tries again.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Callable
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Protocol, TypeVar
 
 from foundation.errors import NodeError
 from foundation.observer.history import History
 
 Raw = dict[str, Any]
+T = TypeVar("T")
 
 MATCHES = 8  # different texts to match at a time
 SILENCE = 10.0  # seconds after which a listener is told that the connection lives
@@ -35,7 +37,7 @@ class Looks(Protocol):
         """Return Prometheus text, or ``""``."""
 
     async def move_on(self) -> None:
-        """Ask another node from now on."""
+        """Ask another node from now on: the first of all known ones that answers."""
 
 
 class TooMany(Exception):
@@ -89,8 +91,6 @@ class Feed:
             picture = topic.history.add(await self.look(match), self._now())
         except NodeError as error:
             await self._say(topic, "trouble", {"text": str(error)})
-            with contextlib.suppress(NodeError):
-                await self._watch.move_on()
         else:
             await self._say(topic, "picture", picture)
 
@@ -98,19 +98,28 @@ class Feed:
         """Return a picture of now, for one who does not listen.
 
         Raises:
-            NodeError: as ``Watch.look``.
+            NodeError: as ``Watch.look``, of all nodes.
         """
-        async with self._looking:  # one at a time
-            return await self._watch.look(match)
+        return await self._asked(lambda: self._watch.look(match))
 
     async def metrics(self) -> str:
         """Return Prometheus text, or ``""``.
 
         Raises:
-            NodeError: as ``Watch.look``.
+            NodeError: as ``Watch.look``, of all nodes.
         """
-        async with self._looking:
-            return await self._watch.metrics()
+        return await self._asked(self._watch.metrics)
+
+    async def _asked(self, what: Callable[[], Awaitable[T]]) -> T:
+        """Do *what*, of another node if the one that is asked does not answer (F3)."""
+        async with self._looking:  # one at a time
+            try:
+                return await what()
+            except NodeError as error:
+                with contextlib.suppress(NodeError):
+                    await self._watch.move_on()
+                    return await what()
+                raise error
 
     async def _say(self, topic: _Topic, kind: str, value: Raw) -> None:
         topic.number += 1

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import uvicorn
 
@@ -31,6 +31,7 @@ async def serve(
     cluster: str | None,
     cookie: bytes | None,
     *,
+    only: Sequence[str] = (),
     bind: str = "127.0.0.1",
     port: int = 4000,
     hosts: tuple[str, ...] = (),
@@ -40,7 +41,7 @@ async def serve(
     """Serve until SIGINT or SIGTERM.
 
     Args:
-        node, cluster, cookie: see ``watch.find``.
+        node, cluster, cookie, only: see ``watch.find``.
         bind, port: where to listen.
         hosts: names that the page may be asked for under, besides those of loopback.
         interval: seconds between looks.
@@ -49,7 +50,7 @@ async def serve(
     Raises:
         NodeError: there is nothing to show, or the port is taken.
     """
-    async with await find(node, cluster, cookie) as watch:
+    async with await find(node, cluster, cookie, only=only) as watch:
         await watch.look()  # what cannot be shown is said now
         with _listening(bind, port) as listener:
             feed = Feed(watch, interval)

@@ -10,7 +10,7 @@ const PAGE = 100; // processes shown at first, and more with each "Show more"
 
 const GOOD = ["up", "running", "healthy", "idle", "channel"];
 const BAD = ["no answer", "quarantined", "critical", "unhealthy", "open"];
-const WARN = ["suspect", "degraded", "draining", "waiting for a node", "starting", "moving", "joining", "half-open"];
+const WARN = ["suspect", "degraded", "draining", "waiting for a node", "starting", "moving", "joining", "half open"];
 
 function badge(text, kind) {
   const found = kind ?? (GOOD.includes(text) ? "good" : BAD.includes(text) ? "bad" : WARN.includes(text) ? "warn" : "plain");
@@ -33,6 +33,8 @@ function list(id, texts) {
   target.replaceChildren(...texts.map((text) => element("li", {}, text)));
 }
 
+const OF_LIVE = "Counted by the hosts that live now, since each began";
+const lostOf = (row) => `${row.name} is down: ${row.reason}, ${duration(row.seconds_ago)} ago`;
 const stateOf = (node) => (node.answered ? node.state : "no answer");
 const statusOf = (line) => (line.status === "waiting" ? "waiting for a node" : line.status);
 const nameOf = (process) => process.known_as ?? process.name ?? "";
@@ -127,7 +129,7 @@ export class Views {
           text("Restart", (l) => l.restart),
           text("In a minority", (l) => l.on_minority),
           text("Supervisor", (l) => l.supervisor),
-          text("Why", (l) => l.instances.map((i) => i.reason).find(Boolean) ?? (l.status === "running" ? "" : l.why), { kind: "long" }),
+          text("Why", (l) => l.instances.map((i) => i.reason).find(Boolean) ?? (l.status === "running" ? "" : l.why), { kind: "text" }),
         ],
       }),
       registries: new Table("registries-table", {
@@ -145,7 +147,7 @@ export class Views {
           { title: "Service", value: (s) => s.name, show: (s) => element("b", {}, s.name), kind: "long" },
           text("Instance", (s) => (s.instance === s.pid ? "–" : s.instance), { kind: "long", hint: "Its own name, if it was given one" }),
           { title: "Health", value: (s) => String(s.healthy), show: (s) => badge(s.healthy ? "healthy" : "unhealthy") },
-          { title: "Breaker", value: (s) => s.breaker, show: (s) => (s.breaker && s.breaker !== "closed" ? badge(s.breaker) : "closed"), hint: "Circuit breaker of the node that is asked" },
+          { title: "Breaker", value: (s) => s.breaker, show: (s) => (s.breaker && s.breaker !== "closed" ? badge(s.breaker.replace("_", " ")) : "closed"), hint: "Circuit breaker of the host that the note above names" },
           text("Node", (s) => s.node),
           { title: "Process", value: (s) => s.pid, show: (s) => code(s.pid) },
           { title: "Capabilities", value: (s) => s.capabilities.join(" "), show: (s) => tags(s.capabilities) },
@@ -159,7 +161,7 @@ export class Views {
           { title: "Name", value: (c) => c.channel ?? c.topic, show: (c) => element("b", {}, c.channel ?? c.topic), kind: "long" },
           { title: "Kind", value: (c) => (c.channel ? "channel" : c.pattern ? "pattern" : "topic"), show: (c) => (c.channel ? "channel" : c.pattern ? "pattern" : "topic") },
           text("Way", (c) => (c.bulk === null ? null : c.bulk ? "bulk" : `${c.priority} priority`)),
-          count("Subscribers", (c) => c.subscribers), count("Published", (c) => c.published), count("Received", (c) => c.received),
+          count("Subscribers", (c) => c.subscribers), count("Published", (c) => c.published, number, { hint: OF_LIVE }), count("Received", (c) => c.received, number, { hint: OF_LIVE }),
           { title: "Nodes", value: (c) => c.nodes.join(" "), show: (c) => tags(c.nodes) },
         ],
       }),
@@ -169,7 +171,7 @@ export class Views {
           { title: "Rule", value: (a) => a.rule, show: (a) => element("b", {}, String(a.rule ?? "–")) },
           { title: "State", value: (a) => String(a.applied), show: (a) => badge(a.reverted ? "taken back" : a.applied ? "applied" : a.safe ? "safe" : "for you to do", a.applied && !a.reverted ? "good" : "info") },
           text("Now", (a) => shown(a.current), { right: true }), text("Better", (a) => shown(a.proposed), { right: true }),
-          text("Reason", (a) => a.reason, { kind: "long" }), text("Outcome", (a) => a.outcome, { kind: "long" }),
+          text("Reason", (a) => a.reason, { kind: "text" }), text("Outcome", (a) => a.outcome, { kind: "text" }),
         ],
       }),
     };
@@ -184,6 +186,7 @@ export class Views {
     }
     this.nodeChoice();
     this.processes();
+    $("breakers-of").textContent = picture.breakers_of ? `Circuit breakers are those of host ${picture.breakers_of}; each host has its own.` : "";
     this.tree.show(picture.tree, picture.tree_more);
     this.health();
   }
@@ -239,14 +242,17 @@ export class Views {
   }
 
   health() {
-    const { health, notes, advice, parts } = this.picture;
+    const { health, notes, advice, parts, cluster } = this.picture;
+    const down = (cluster?.lost ?? []).map(lostOf);
+    $("lost-nodes").textContent = down.join("; ");
+    $("lost-nodes").hidden = down.length === 0;
     $("health-status").replaceChildren(badge(health.status));
     $("health-source").textContent = health.source === "health_monitor" ? "By the health monitor; who did not answer just now is added." : "From what this picture shows; no health monitor runs here.";
     list("reasons", [...health.reasons, ...notes].length ? [...health.reasons, ...notes] : ["Nothing is wrong."]);
     list("recommendations", health.recommendations);
     $("recommendations-title").hidden = health.recommendations.length === 0;
-    list("alert-list", [...health.reasons, ...notes]);
-    $("alerts").hidden = health.reasons.length + notes.length === 0;
+    list("alert-list", [...health.reasons, ...down, ...notes]);
+    $("alerts").hidden = health.reasons.length + down.length + notes.length === 0;
     const open = health.reasons.length + advice.filter((line) => !line.applied).length;
     $("health-count").textContent = number(open);
     $("health-count").hidden = open === 0;
