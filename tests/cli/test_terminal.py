@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 
 import psutil
+import pytest
 
 from tests.cli.conftest import Cli, until
 from tests.cli.test_run_and_look import running
