@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import sys
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from foundation import channels, optimizer, process_manager, scope
 from foundation.channels.state import COMPRESS_ABOVE
 from foundation.cluster import ClusterConfig
-from foundation.cluster.live_settings import HOLD_BACK
+from foundation.cluster.live_settings import HOLD_BACK, change_setting
 from foundation.cluster.registry import DistributedRegistry, register, unregister
 from foundation.entry import Facades
 from foundation.facade import Failed
@@ -132,7 +133,7 @@ def test_in_auto_mode_what_two_looks_agree_on_is_applied_everywhere_and_kept() -
         )
 
 
-def test_what_did_harm_is_reverted_everywhere() -> None:
+def test_what_did_not_help_is_reverted_everywhere() -> None:
     with optimized(5) as cluster:
         started(cluster)
         for node in "abc":
@@ -144,7 +145,107 @@ def test_what_did_harm_is_reverted_everywhere() -> None:
         assert hold_backs(cluster) == dict.fromkeys("abc", USUAL)
         found = [one for one in cluster.run("a", history) if one.reverted]
         assert [(one.applied, one.reverted) for one in found] == [(True, True)]
-        assert "rose from" in found[0].outcome
+        assert found[0].outcome.startswith("reverted: it did not help: registry_propagation_p50_us")
+
+
+@pytest.mark.parametrize("helps", [True, False])
+def test_compression_is_kept_only_where_there_is_something_to_compress(helps: bool) -> None:
+    async def flood(node: str) -> None:
+        await channels.use(channels.Compression(4096), name="small")
+        await channels.subscribe("events")
+        rng = random.Random(node)
+        while True:
+            for _ in range(30):
+                channels.broadcast("events", b"x" * 3000 if helps else rng.randbytes(3000))
+            await asyncio.sleep(0.05)
+
+    with optimized(20, nodes=2) as cluster:
+        started(cluster)
+        for node in "ab":
+            cluster.spawn(node, flood, node)
+        quick = {"agree": 1, "gap": 1.0, "trial": 20.0}
+        cluster.run("a", lambda: configure(mode="auto", **quick))
+        cluster.advance(60.0)
+        cluster.run("a", run_once)
+        cluster.advance(25.0)
+        found = [one for one in cluster.run("a", history) if one.rule == "compress_broadcasts"]
+        settings = cluster.run("a", live_settings)
+        values = [states[COMPRESS_ABOVE].value for states in settings.values()]
+    (last,) = [one for one in found if one.outcome.startswith(("kept", "reverted"))]
+    assert last.reverted is not helps, last.outcome
+    assert values == ([1024, 1024] if helps else [4096, 4096])
+    word = "kept: bytes_per_broadcast" if helps else "reverted: it did not help: bytes_per_"
+    assert last.outcome.startswith(word)
+
+
+def kept_short(cluster: ClusterSimulation) -> None:
+    """Have the optimizer keep the short hold-back, after one look and a trial of 40 s."""
+    started(cluster)
+    for node in "abc":
+        cluster.spawn(node, churn)
+    quick = {"agree": 1, "gap": 1.0, "trial": 40.0, "cooldown": 60.0}
+    cluster.run("a", lambda: configure(mode="auto", **quick))
+    cluster.advance(110.0)
+    assert outcomes(cluster)[-1].startswith("kept")
+    assert hold_backs(cluster) == dict.fromkeys("abc", SHORT)
+
+
+@pytest.mark.parametrize("mode", ["off", "recommend"])
+def test_only_in_auto_mode_are_nodes_given_what_was_kept(mode: str) -> None:
+    with optimized(21) as cluster:
+        kept_short(cluster)
+        cluster.nodes["b"].agent.hosts.hold_back = USUAL  # as if it had begun anew
+        cluster.run("a", lambda: configure(mode=mode))
+        cluster.run("a", run_once)
+        assert hold_backs(cluster)["b"] == USUAL
+        cluster.run("a", lambda: configure(mode="auto"))
+        cluster.run("a", run_once)
+        assert hold_backs(cluster)["b"] == SHORT
+
+
+@pytest.mark.parametrize("mode", ["off", "recommend", "auto"])
+def test_what_an_operator_sets_afterwards_wins_over_what_was_kept(mode: str) -> None:
+    with optimized(22) as cluster:
+        kept_short(cluster)
+        cluster.run("a", lambda: configure(mode=mode))
+        cluster.run("b", lambda: change_setting(HOLD_BACK, 0.02))
+        cluster.run("a", run_once)
+        wanted = {"a": SHORT, "b": 0.02, "c": SHORT}
+        assert hold_backs(cluster) == wanted
+        assert "no longer kept: set to 0.02 by hand" in outcomes(cluster)
+        cluster.advance(70.0)  # beyond the rule's pause
+        cluster.run("a", run_once)
+        assert hold_backs(cluster) == wanted
+        cluster.run("b", lambda: change_setting(HOLD_BACK, 0.02, by=""))  # handed over
+        cluster.run("a", run_once)
+        assert (hold_backs(cluster)["b"] == SHORT) is (mode == "auto")
+
+
+def test_what_an_operator_sets_while_it_is_on_trial_stays_and_the_rest_is_reverted() -> None:
+    with optimized(23) as cluster:
+        started(cluster)
+        for node in "abc":
+            cluster.spawn(node, churn)
+        cluster.run("a", lambda: configure(mode="auto", interval=300.0))
+        cluster.until(lambda: hold_backs(cluster) == dict.fromkeys("abc", SHORT), 600.0, step=1.0)
+        cluster.run("c", lambda: change_setting(HOLD_BACK, 0.02))
+        cluster.advance(130.0)
+        assert outcomes(cluster)[-1] == "reverted: set to 0.02 by hand"
+        cluster.advance(400.0)  # beyond the time in which nodes change back what nobody confirms
+        assert hold_backs(cluster) == {"a": USUAL, "b": USUAL, "c": 0.02}
+
+
+def test_a_trial_that_nobody_confirms_leaves_what_was_set_by_hand() -> None:
+    with optimized(24, nodes=1) as cluster:
+        started(cluster)
+
+        async def tune() -> None:
+            await call(SERVER, Tune(HOLD_BACK, 0.01, 50.0))
+            await change_setting(HOLD_BACK, 0.02)
+
+        cluster.run("a", tune)
+        cluster.advance(60.0)
+        assert hold_backs(cluster) == {"a": 0.02}
 
 
 def test_a_change_that_one_node_does_not_take_is_made_on_none() -> None:
@@ -278,14 +379,15 @@ def test_a_move_takes_along_all_that_it_knows() -> None:
         assert cluster.run("a", options) == Options(mode="auto", interval=500.0)
 
 
-def test_a_crash_loses_the_history_and_not_the_options_nor_what_was_kept() -> None:
+def test_a_crash_loses_neither_the_history_nor_the_options_nor_what_was_kept() -> None:
     with optimized(12) as cluster:
         pid = started(cluster)
         for node in "abc":
             cluster.spawn(node, churn)
         cluster.run("a", lambda: configure(mode="auto", interval=300.0))
         cluster.advance(520.0)
-        assert outcomes(cluster)[-1].startswith("kept")
+        before = cluster.run("a", history)
+        assert [one.outcome for one in before][-1].startswith("kept")
         home = pid.host.partition("/")[0]
         cluster.crash(home)
         cluster.until(cluster.agreed)
@@ -298,6 +400,7 @@ def test_a_crash_loses_the_history_and_not_the_options_nor_what_was_kept() -> No
         cluster.until(back)
         cluster.advance(1.0)
         assert cluster.run(other, options) == Options(mode="auto", interval=300.0)
+        assert cluster.run(other, history) == before
         cluster.start(home)
         cluster.until(cluster.formed)
         cluster.advance(70.0)
@@ -339,6 +442,13 @@ def test_rules_of_ones_own_are_asked_where_the_optimizer_runs() -> None:
             told = " ".join(getattr(report, "text", "") for _, report in cluster.reports)
             assert "rule 'own_rule_that_fails' failed: ValueError: told to" in told
             assert "no.such.module" in told
+            failed = {
+                one.rule: one.outcome
+                for one in cluster.run("b", history)
+                if one.outcome.startswith("failed")
+            }
+            assert failed["own_rule_that_fails"] == "failed: ValueError: told to"
+            assert "cannot be imported" in failed["no.such.module"]
     finally:
         if name in sys.modules:
             sys.modules[name].forget()
