@@ -235,7 +235,13 @@ async def check_connectivity(timeout: float = 5.0) -> Connectivity:
     check_timeout(timeout)
     cluster = cluster_of(current())
     names = cluster.view.names
-    all_trips = await asyncio.gather(*(_trip(node, timeout) for node in names))
+    under_way = [_trip(node, timeout) for node in names]
+    try:
+        all_trips = await asyncio.gather(*under_way)
+    except GeneratorExit:  # this host ends: what has not begun never will, which is no mistake
+        for one in under_way:
+            one.close()
+        raise
     trips = {node: one for node, one in zip(names, all_trips, strict=True) if one is not None}
     return Connectivity(
         node=cluster.node,

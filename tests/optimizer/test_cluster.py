@@ -12,9 +12,7 @@ import pytest
 from foundation import channels, optimizer, process_manager, scope
 from foundation.channels.state import COMPRESS_ABOVE
 from foundation.cluster import ClusterConfig
-from foundation.cluster.live_settings import HOLD_BACK, change_setting
-from foundation.cluster.registry import DistributedRegistry, register, unregister
-from foundation.entry import Facades
+from foundation.cluster.live_settings import HOLD_BACK
 from foundation.facade import Failed
 from foundation.optimizer import (
     SERVER,
@@ -32,44 +30,18 @@ from foundation.optimizer import (
     recommendations,
     run_once,
 )
-from foundation.otp import call, exit, me
+from foundation.otp import call, exit
 from foundation.testing.cluster_sim import ClusterSimulation
-
-USUAL, SHORT = 0.003, 0.00075
-
-
-def optimized(seed: int = 1, **how: Any) -> ClusterSimulation:
-    """Return a cluster that runs the facades and a registry ``"r"``."""
-    app = [Facades.spec(id="facades", host="control"), DistributedRegistry.spec(name="r")]
-    return ClusterSimulation(seed, app=app, **how)
-
-
-async def churn() -> None:
-    """Change a registry twice a second, for ever."""
-    while True:
-        await register("r", me())
-        await asyncio.sleep(0.5)
-        await unregister("r", me())
-        await asyncio.sleep(0.5)
-
-
-def node_of(pid: Any) -> str:
-    return str(pid.host).partition("/")[0]
-
-
-def started(cluster: ClusterSimulation, node: str = "a") -> Any:
-    """Wait until the optimizer runs; return its pid."""
-    cluster.form()
-    return cluster.run(node, lambda: process_manager.wait_for(SINGLETON))
-
-
-def hold_backs(cluster: ClusterSimulation) -> dict[str, float]:
-    return {node.name: node.agent.hosts.hold_back for node in cluster.live()}
-
-
-def outcomes(cluster: ClusterSimulation, node: str = "a") -> list[str]:
-    found = cluster.run(node, history)
-    return [one.outcome for one in found if one.rule == "registry_hold_back"]
+from tests.optimizer.kit import (
+    SHORT,
+    USUAL,
+    churn,
+    hold_backs,
+    node_of,
+    optimized,
+    outcomes,
+    started,
+)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -176,76 +148,6 @@ def test_compression_is_kept_only_where_there_is_something_to_compress(helps: bo
     assert values == ([1024, 1024] if helps else [4096, 4096])
     word = "kept: bytes_per_broadcast" if helps else "reverted: it did not help: bytes_per_"
     assert last.outcome.startswith(word)
-
-
-def kept_short(cluster: ClusterSimulation) -> None:
-    """Have the optimizer keep the short hold-back, after one look and a trial of 40 s."""
-    started(cluster)
-    for node in "abc":
-        cluster.spawn(node, churn)
-    quick = {"agree": 1, "gap": 1.0, "trial": 40.0, "cooldown": 60.0}
-    cluster.run("a", lambda: configure(mode="auto", **quick))
-    cluster.advance(110.0)
-    assert outcomes(cluster)[-1].startswith("kept")
-    assert hold_backs(cluster) == dict.fromkeys("abc", SHORT)
-
-
-@pytest.mark.parametrize("mode", ["off", "recommend"])
-def test_only_in_auto_mode_are_nodes_given_what_was_kept(mode: str) -> None:
-    with optimized(21) as cluster:
-        kept_short(cluster)
-        cluster.nodes["b"].agent.hosts.hold_back = USUAL  # as if it had begun anew
-        cluster.run("a", lambda: configure(mode=mode))
-        cluster.run("a", run_once)
-        assert hold_backs(cluster)["b"] == USUAL
-        cluster.run("a", lambda: configure(mode="auto"))
-        cluster.run("a", run_once)
-        assert hold_backs(cluster)["b"] == SHORT
-
-
-@pytest.mark.parametrize("mode", ["off", "recommend", "auto"])
-def test_what_an_operator_sets_afterwards_wins_over_what_was_kept(mode: str) -> None:
-    with optimized(22) as cluster:
-        kept_short(cluster)
-        cluster.run("a", lambda: configure(mode=mode))
-        cluster.run("b", lambda: change_setting(HOLD_BACK, 0.02))
-        cluster.run("a", run_once)
-        wanted = {"a": SHORT, "b": 0.02, "c": SHORT}
-        assert hold_backs(cluster) == wanted
-        assert "no longer kept: set to 0.02 by hand" in outcomes(cluster)
-        cluster.advance(70.0)  # beyond the rule's pause
-        cluster.run("a", run_once)
-        assert hold_backs(cluster) == wanted
-        cluster.run("b", lambda: change_setting(HOLD_BACK, 0.02, by=""))  # handed over
-        cluster.run("a", run_once)
-        assert (hold_backs(cluster)["b"] == SHORT) is (mode == "auto")
-
-
-def test_what_an_operator_sets_while_it_is_on_trial_stays_and_the_rest_is_reverted() -> None:
-    with optimized(23) as cluster:
-        started(cluster)
-        for node in "abc":
-            cluster.spawn(node, churn)
-        cluster.run("a", lambda: configure(mode="auto", interval=300.0))
-        cluster.until(lambda: hold_backs(cluster) == dict.fromkeys("abc", SHORT), 600.0, step=1.0)
-        cluster.run("c", lambda: change_setting(HOLD_BACK, 0.02))
-        cluster.advance(130.0)
-        assert outcomes(cluster)[-1] == "reverted: set to 0.02 by hand"
-        cluster.advance(400.0)  # beyond the time in which nodes change back what nobody confirms
-        assert hold_backs(cluster) == {"a": USUAL, "b": USUAL, "c": 0.02}
-
-
-def test_a_trial_that_nobody_confirms_leaves_what_was_set_by_hand() -> None:
-    with optimized(24, nodes=1) as cluster:
-        started(cluster)
-
-        async def tune() -> None:
-            await call(SERVER, Tune(HOLD_BACK, 0.01, 50.0))
-            await change_setting(HOLD_BACK, 0.02)
-
-        cluster.run("a", tune)
-        cluster.advance(60.0)
-        assert hold_backs(cluster) == {"a": 0.02}
 
 
 def test_a_change_that_one_node_does_not_take_is_made_on_none() -> None:
