@@ -6,7 +6,8 @@ import importlib
 import os
 import secrets
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from foundation.cluster.config import ALONE, ClusterConfig
@@ -36,8 +37,18 @@ PACKAGES: tuple[str, ...] = (
 )
 
 
+OPTIONS = {"foundation.health_monitor": "Settings", "foundation.optimizer": "Options"}
+NO_OPTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+
+
 class Facades(Supervisor):
     """What the facades of a node need: registries, supervisors, and their servers.
+
+    ``foundation.start`` starts it. With ``facades=False`` it may stand in the tree that a node of a
+    cluster runs::
+
+        Facades.spec({"foundation.optimizer": {"mode": "auto", "trial": 60.0}}, id="facades",
+                     host="control")
 
     Each package of ``PACKAGES`` has a function ``specs()``. Where one part needs another it copes
     with that part's being started anew, so the end of a worker host, which may run several, touches
@@ -52,17 +63,18 @@ class Facades(Supervisor):
         """Return the child specification of the facades of a node."""
         return super().spec(*args, **{"name": "foundation.facades", **options})
 
-    def init(self, optimizer: str = "recommend") -> list[ChildSpec]:
+    def init(self, options: Mapping[str, Mapping[str, Any]] = NO_OPTIONS) -> list[ChildSpec]:
         """Return the parts.
 
         Args:
-            optimizer: the mode that it begins in; ``foundation.optimizer.configure`` changes it.
+            options: by package, see ``OPTIONS``, fields of its options that are to begin with
+                other values than usual.
         """
         found: list[ChildSpec] = []
         for name in PACKAGES:
             package = importlib.import_module(name)
-            if name == "foundation.optimizer":
-                found += package.specs(package.Options(mode=optimizer))
+            if name in options:
+                found += package.specs(getattr(package, OPTIONS[name])(**options[name]))
             else:
                 found += package.specs()
         return found
@@ -142,9 +154,20 @@ def _options(
     if options.get("name") is None and not is_loopback(config.bind):
         # In containers process ids are equal, and the names of nodes must not be.
         options = {**options, "name": f"{socket.gethostname()}-{os.getpid()}"}
-    spec = Facades.spec(resolved.value("optimizer"), id="facades", host="control")
+    spec = Facades.spec(_facade_options(resolved), id="facades", host="control")
     parts = () if facades is False else (spec,)
     return {**options, "extensions": (config,), "parts": parts}
+
+
+def _facade_options(resolved: ResolvedCluster) -> dict[str, dict[str, Any]]:
+    return {
+        "foundation.health_monitor": {"interval": resolved.value("health_interval")},
+        "foundation.optimizer": {
+            "mode": resolved.value("optimizer"),
+            "interval": resolved.value("optimizer_interval"),
+            "modules": resolved.value("optimizer_modules"),
+        },
+    }
 
 
 def _resolve(

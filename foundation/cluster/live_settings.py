@@ -6,6 +6,8 @@ A part that has one registers it in the host where it takes effect::
 
 ``read_settings`` and ``change_setting`` reach all hosts of this node; what they say was read back
 after the change. Nothing is kept: a host that starts anew begins with what it was started with.
+
+What was set by hand, the optimizer leaves as it is, until it is set with ``by=""``.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 TABLE = "live settings"  # where a kernel keeps its LiveSettings
 HOLD_BACK = "cluster.hold_back"
+OPERATOR = "operator"  # who changes settings, unless told otherwise
 READ, CHANGE = "settings", "change_setting"  # polls
 TIMEOUT = 2.0  # seconds that the hosts of a node may take
 
@@ -62,6 +65,8 @@ class SettingState:
         low: the least value that is accepted.
         high: the greatest.
         about: what it does.
+        changed_by: who set the value of now, see ``change_setting``; ``""``: nobody, it was
+            started with it.
         uniform: whether all hosts of the node that have it have this value.
     """
 
@@ -71,6 +76,7 @@ class SettingState:
     low: float
     high: float
     about: str = ""
+    changed_by: str = ""
     uniform: bool = True
 
 
@@ -79,19 +85,24 @@ class LiveSettings:
 
     def __init__(self) -> None:
         self._settings: dict[str, LiveSetting] = {}
+        self._changed: dict[str, tuple[str, float]] = {}  # who set it last, and to what
 
     def add(self, setting: LiveSetting) -> None:
         """Offer *setting*; one of the same name is replaced."""
         self._settings[setting.name] = setting
 
-    def read(self) -> dict[str, tuple[float, str, float, float, str]]:
-        """Return ``(value, unit, low, high, about)`` of each, by name."""
+    def read(self) -> dict[str, tuple[float, str, float, float, str, str]]:
+        """Return ``(value, unit, low, high, about, changed_by)`` of each, by name."""
         return {
-            name: (s.get(), s.unit, s.low, s.high, s.about)
+            name: (s.get(), s.unit, s.low, s.high, s.about, self._changed_by(s))
             for name, s in sorted(self._settings.items())
         }
 
-    def change(self, name: str, value: float) -> float | None:
+    def _changed_by(self, setting: LiveSetting) -> str:
+        who, value = self._changed.get(setting.name, ("", math.nan))
+        return who if setting.get() == value else ""  # it may have been put in anew since then
+
+    def change(self, name: str, value: float, by: str) -> float | None:
         """Set *name* to *value* and return what it is then; None: this host has no such setting.
 
         Raises:
@@ -105,7 +116,9 @@ class LiveSettings:
                 f"{name} must be from {setting.low} to {setting.high} {setting.unit}, got {value!r}"
             )
         setting.set(value)
-        return setting.get()
+        now = setting.get()
+        self._changed[name] = (by, now)
+        return now
 
 
 def settings_of(kernel: Kernel) -> LiveSettings:
@@ -119,7 +132,8 @@ def settings_of(kernel: Kernel) -> LiveSettings:
 async def read_settings(timeout: float = TIMEOUT) -> dict[str, SettingState]:
     """Return the live settings of this node, by name.
 
-    Where hosts differ in one, the value is that of the first host by address, and not *uniform*.
+    Where hosts differ in one, the value is that of the first host by address, and not *uniform*;
+    ``changed_by`` is who set it in any.
 
     Raises:
         NotInProcess, NotInCluster: as ``foundation.cluster.view``.
@@ -129,18 +143,22 @@ async def read_settings(timeout: float = TIMEOUT) -> dict[str, SettingState]:
     for host in sorted(polled.answers):
         for name, state in polled.answers[host].items():
             known = found.setdefault(name, SettingState(name, *state))
-            if known.value != state[0]:
-                found[name] = replace(known, uniform=False)
+            uniform = known.uniform and known.value == state[0]
+            found[name] = replace(known, uniform=uniform, changed_by=known.changed_by or state[5])
     return dict(sorted(found.items()))
 
 
-async def change_setting(name: str, value: float, timeout: float = TIMEOUT) -> float:
+async def change_setting(
+    name: str, value: float, timeout: float = TIMEOUT, *, by: str = OPERATOR
+) -> float:
     """Set a live setting on all hosts of this node that have it.
 
     Args:
         name: of the setting.
         value: within its bounds.
         timeout: seconds that the hosts may take.
+        by: who changes it. The optimizer does not touch what anybody else has set; ``""`` hands
+            it over to it.
 
     Returns:
         What it is now, read back.
@@ -153,7 +171,7 @@ async def change_setting(name: str, value: float, timeout: float = TIMEOUT) -> f
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise TypeError(f"change_setting({name!r}): the value must be a number, got {value!r}")
-    polled = await poll_hosts(CHANGE, name, value, timeout=timeout)
+    polled = await poll_hosts(CHANGE, name, value, by, timeout=timeout)
     for host, text in polled.failures.items():
         raise ValueError(f"change_setting({name!r}): host {host}: {text}")
     if polled.silent:

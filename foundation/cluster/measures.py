@@ -12,14 +12,13 @@ from heapq import nlargest
 from typing import TYPE_CHECKING, Any
 
 from foundation.cluster.agent import Agent
+from foundation.cluster.lanes import Lanes
+from foundation.cluster.lanes.host import TABLE as LANES
 from foundation.cluster.polling import serve_hosts
-from foundation.cluster.pubsub.exchange import Exchange
 from foundation.cluster.pubsub.host import TABLE as PUBSUB
 from foundation.cluster.pubsub.host import PubSubHost
-from foundation.cluster.pubsub.service import TOPICS
-from foundation.cluster.pubsub.topics import TOPIC
 from foundation.cluster.registry.keys import decode_key
-from foundation.cluster.slices import GONE, Table
+from foundation.cluster.slices import GONE
 from foundation.cluster.supervisor.ids import shown
 from foundation.cluster.supervisor.managed_process import CHILD
 from foundation.cluster.supervisor.records import table_of
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
 SERVICE = "measures"  # the poll
 LONGEST = 10  # mailboxes that are named
-TOPICS_MAX = 500  # topics that are counted in one host
+OTHER = "(other)"  # topics, beyond those that are counted by themselves
 STALE_SECONDS = 1.0  # news of a death may be under way for so long
 REGISTRY = "reg:"  # tables of distributed registries begin so
 
@@ -42,7 +41,6 @@ class Measures:
     def __init__(self, cluster: ClusterHost) -> None:
         self._cluster = cluster
         self._kernel = cluster.kernel
-        self._counted: dict[str, None] = {}  # names of topics whose broadcasts are counted
         self._odd: dict[tuple[str, ...], float] = {}  # what looked wrong: since when
 
     def read(self) -> dict[str, Any]:
@@ -58,10 +56,12 @@ class Measures:
             "memory_bytes": resident_bytes(),
             "cpu_seconds": time.process_time(),
             "processes": len(kernel.procs),
-            "messages_taken": kernel.messages_taken(),
+            "messages_taken": kernel.counts.messages_taken(kernel.slices),
             "messages_waiting": waiting,
             "longest_mailboxes": longest,
+            "calls_made": kernel.counts.calls_made(kernel.slices),
             "calls_failed": kernel.counts.calls_failed,
+            "calls_timed": self._calls_timed(),
             "crashes": kernel.counts.crashes,
             "frames_in": remote.frames_in,
             "frames_out": remote.frames_out,
@@ -69,6 +69,7 @@ class Measures:
             "operations_out": remote.ops_out,
             "hogs": 0 if hogs is None else hogs(),
             "broadcasts": self._broadcasts(),
+            **self._lanes(),
             "orphans": [what[1:] for what in odd if what[0] == "orphan"],
             "stale_names": [what[1:] for what in odd if what[0] == "name"],
             "agent": self._agent(),
@@ -133,35 +134,37 @@ class Measures:
         self._odd = {what: self._odd.get(what, now) for what in odd}
         return [what for what, since in self._odd.items() if now - since >= STALE_SECONDS]
 
-    # Topics, membership
+    def _calls_timed(self) -> list[tuple[float, float]]:
+        """Return how many seconds ago the calls that were timed ended, and how long they took."""
+        now = self._kernel.driver.now()
+        return [(now - at, took) for at, took in self._kernel.counts.timed]
+
+    # Topics, lanes, membership
 
     def _broadcasts(self) -> dict[str, int]:
-        """Return by topic how often processes of this host have broadcast since the first look.
+        """Return by topic how often processes of this host have broadcast.
 
-        Topics are counted from their first subscriber on, wherever that is.
+        Topics are counted that have subscribers, wherever these are, by name or by a pattern.
         """
         pubsub: PubSubHost | None = self._kernel.tables.get(PUBSUB)
-        if pubsub is None:
-            return {}
-        for table in self._cluster.tables:
-            if table.name.startswith(TOPICS) and table.name not in self._counted:
-                self._counted[table.name] = None
-                self._count_topics(pubsub.exchange(table.name[len(TOPICS) :]), table)
         found: dict[str, int] = {}
-        for exchange in pubsub.exchanges():
-            for topic, volume in exchange.volumes.items():
-                found[topic] = found.get(topic, 0) + volume.published
+        for exchange in pubsub.exchanges() if pubsub is not None else ():
+            for topic, volume in (*exchange.volumes.items(), (OTHER, exchange.rest)):
+                if volume.published:
+                    found[topic] = found.get(topic, 0) + volume.published
         return found
 
-    def _count_topics(self, exchange: Exchange, table: Table) -> None:
-        def subscribed(node: str, key: tuple[str, int, str], new: Any, old: Any) -> None:
-            _, kind, topic = key
-            if kind == TOPIC and new is not GONE and len(exchange.volumes) < TOPICS_MAX:
-                exchange.count(topic)
-
-        for node, key, value in table.items():
-            subscribed(node, key, value, GONE)
-        table.listeners.append(subscribed)
+    def _lanes(self) -> dict[str, Any]:
+        """Return how much bulk waits for the host for which most waits, and what was dropped."""
+        lanes: Lanes | None = self._kernel.tables.get(LANES)
+        states = lanes.states() if lanes is not None else []
+        fullest = max(states, key=lambda one: one.backlog, default=None)
+        return {
+            "bytes_out": self._kernel.remote.bytes_out + (0 if lanes is None else lanes.bytes_out),
+            "bulk_dropped": sum(one.dropped for one in states),
+            "bulk_backlog": 0 if fullest is None else fullest.backlog,
+            "bulk_to": "" if fullest is None else fullest.host,
+        }
 
     def _agent(self) -> dict[str, Any] | None:
         """Return what only the agent of the node knows."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from foundation.cluster.lanes import BACKLOG
 from foundation.health_monitor.settings import Settings
 from foundation.health_monitor.values import (
     HIGH,
@@ -87,6 +88,7 @@ def combine(asked: Asked, reports: Mapping[str, NodeReport]) -> ClusterMetrics:
         **_topology(known),
         **_registry(known, asked),
         **_topics(known),
+        **_lanes(known),
         **_processes(known),
         **_messages(known),
         **_mailboxes(known),
@@ -119,6 +121,8 @@ def _node(
         processes=sum(host.processes for host in report.hosts),
         children=sum(report.children.values()),
         messages_per_second=report.rates.get("messages_taken", 0.0) / 60.0,
+        messages_total=int(report.totals.get("messages_taken", 0)),
+        hogs_total=int(report.totals.get("hogs", 0)),
         messages_waiting=sum(host.messages_waiting for host in report.hosts),
         hosts=report.hosts,
     )
@@ -210,11 +214,24 @@ def _topics(known: Sequence[NodeReport]) -> dict[str, Any]:
     for report in known:
         for topic, rate in report.broadcasts.items():
             said[topic] = said.get(topic, 0.0) + rate
+    broadcasts = sum(said.values())
     return {
         "pubsub_topics": max((report.topics for report in known), default=0),
         "pubsub_subscriptions": sum(report.subscriptions for report in known),
-        "broadcasts_per_minute": sum(said.values()),
+        "broadcasts_per_minute": broadcasts,
         "broadcasts_per_second": {topic: rate / 60.0 for topic, rate in sorted(said.items())},
+        "bytes_per_broadcast": total(known, "bytes_out") / broadcasts if broadcasts else None,
+    }
+
+
+def _lanes(known: Sequence[NodeReport]) -> dict[str, Any]:
+    hosts = [host for report in known for host in report.hosts]
+    fullest = max(hosts, key=lambda host: host.bulk_backlog, default=None)
+    waits = fullest is not None and fullest.bulk_backlog > 0
+    return {
+        "bulk_utilisation": fullest.bulk_backlog / BACKLOG if fullest and waits else 0.0,
+        "bulk_fullest": f"{fullest.host} -> {fullest.bulk_to}" if fullest and waits else "",
+        "bulk_dropped_per_minute": total(known, "bulk_dropped"),
     }
 
 
@@ -232,9 +249,11 @@ def _processes(known: Sequence[NodeReport]) -> dict[str, Any]:
 
 
 def _messages(known: Sequence[NodeReport]) -> dict[str, Any]:
-    samples = [sample for report in known for sample in report.latencies]
+    probes = [sample for report in known for sample in report.latencies]
+    calls = [sample for report in known for sample in report.calls]
+    samples = calls or probes
     taken, failed = total(known, "messages_taken"), total(known, "calls_failed")
-    done = taken + failed
+    made = max(total(known, "calls_made"), failed)  # some that fail now were made before
     return {
         "messages_total": int(sum(report.totals.get("messages_taken", 0) for report in known)),
         "messages_received_per_minute": taken,
@@ -242,12 +261,16 @@ def _messages(known: Sequence[NodeReport]) -> dict[str, Any]:
         "throughput_per_second": taken / 60.0,
         "remote_operations_per_second": total(known, "operations_out") / 60.0,
         "frames_per_second": total(known, "frames_out") / 60.0,
+        "bytes_per_second": total(known, "bytes_out") / 60.0,
         "message_latency_p50_us": percentile(samples, 0.5),
         "message_latency_p99_us": percentile(samples, 0.99),
         "message_latency_average_us": sum(samples) / len(samples) if samples else None,
-        "latency_samples": len(samples),
+        "latency_samples": len(calls),
+        "probe_latency_p50_us": percentile(probes, 0.5),
+        "probe_latency_p99_us": percentile(probes, 0.99),
+        "calls_per_minute": made,
         "calls_failed_per_minute": failed,
-        "error_rate_percent": 100.0 * failed / done if done else 0.0,
+        "error_rate_percent": 100.0 * failed / made if made else 0.0,
     }
 
 
@@ -266,7 +289,7 @@ def _invariants(known: Sequence[NodeReport]) -> dict[str, Any]:
         "orphans": tuple(one for report in known for one in report.orphans),
         "stale_names": tuple(one for report in known for one in report.stale_names),
         "hogs_per_minute": total(known, "hogs"),
-        "hogs_total": sum(host.hogs for report in known for host in report.hosts),
+        "hogs_total": int(sum(report.totals.get("hogs", 0) for report in known)),
         "silent_hosts": tuple(host for report in known for host in report.silent_hosts),
     }
 

@@ -50,9 +50,12 @@ class _Page:
         """Add a gauge without labels."""
         self.family(name, "gauge", about, [({}, value)])
 
-    def counter(self, name: str, about: str, value: Value) -> None:
-        """Add a counter without labels."""
-        self.family(name, "counter", about, [({}, value)])
+    def counter(self, name: str, about: str, rows: Iterable[tuple[str, Value]]) -> None:
+        """Add a counter of each node.
+
+        A sum over nodes would fall when one leaves or does not answer, which a counter must not.
+        """
+        self.family(name, "counter", about, [({"node": node}, value) for node, value in rows])
 
     def by(self, name: str, about: str, label: str, rows: Iterable[tuple[str, Value]]) -> None:
         """Add a gauge with one label; where that is a quantile, a summary."""
@@ -150,8 +153,8 @@ def _nodes(page: _Page, metrics: ClusterMetrics) -> None:
 def _messages(page: _Page, metrics: ClusterMetrics) -> None:
     page.counter(
         "messages_total",
-        "Messages that servers have taken since the health monitors began.",
-        metrics.messages_total,
+        "Messages that servers of the node have taken since its health monitor began.",
+        [(node.node, node.messages_total) for node in metrics.nodes],
     )
     page.gauge("messages_per_second", "Messages that servers take.", metrics.throughput_per_second)
     page.gauge("messages_waiting", "Messages in mailboxes.", metrics.messages_waiting)
@@ -159,15 +162,25 @@ def _messages(page: _Page, metrics: ClusterMetrics) -> None:
         "remote_operations_per_second", "Between hosts.", metrics.remote_operations_per_second
     )
     page.gauge("frames_per_second", "Between hosts.", metrics.frames_per_second)
+    page.gauge("bytes_per_second", "Between hosts.", metrics.bytes_per_second)
+    page.gauge("calls_per_minute", "Calls that were made.", metrics.calls_per_minute)
     page.gauge("call_failures_per_minute", "Failed calls.", metrics.calls_failed_per_minute)
     page.gauge("error_rate_percent", "Share of failed calls.", metrics.error_rate_percent)
     page.gauge("crashes_per_minute", "Processes that crashed.", metrics.crashes_per_minute)
     page.by(
         "message_latency_microseconds",
-        "Calls between hosts and nodes, measured by probes.",
+        "Calls of users that waited for a reply; of probes where there are none.",
         "quantile",
         [("0.5", metrics.message_latency_p50_us), ("0.99", metrics.message_latency_p99_us)],
     )
+    page.by(
+        "probe_latency_microseconds",
+        "Calls between hosts and nodes, measured by probes.",
+        "quantile",
+        [("0.5", metrics.probe_latency_p50_us), ("0.99", metrics.probe_latency_p99_us)],
+    )
+    page.gauge("bulk_utilisation", "How full the fullest lane is.", metrics.bulk_utilisation)
+    page.gauge("bulk_dropped_per_minute", "By full lanes.", metrics.bulk_dropped_per_minute)
     page.by(
         "broadcasts_per_second",
         "By topic.",
@@ -210,4 +223,8 @@ def _faults(page: _Page, metrics: ClusterMetrics) -> None:
     page.gauge("growing_mailboxes", "That grow steadily.", len(metrics.growing_mailboxes))
     page.gauge("silent_hosts", "Hosts that did not answer.", len(metrics.silent_hosts))
     page.gauge("nodes_not_answering", "Members that did not.", len(metrics.not_answering))
-    page.counter("hogs_total", "Handlers that hogged their hosts.", metrics.hogs_total)
+    page.counter(
+        "hogs_total",
+        "Handlers that hogged hosts of the node since its health monitor began.",
+        [(node.node, node.hogs_total) for node in metrics.nodes],
+    )

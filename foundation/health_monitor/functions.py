@@ -30,11 +30,15 @@ from foundation.otp import call, multi_call
 SERVICES = "foundation.services"  # the registry of ``foundation.service_mesh``
 
 
-async def cluster_metrics(timeout: float = 5.0) -> ClusterMetrics:
+async def cluster_metrics(
+    timeout: float = 5.0, *, within: float | None = None
+) -> ClusterMetrics:
     """Return the cluster in numbers, measured now, as this node sees it.
 
     Args:
         timeout: seconds that nodes may take to answer.
+        within: let rates, latencies and delays be of the last so many seconds only, as far as
+            there are readings of these: what was before does not count. None: see below.
 
     Returns:
         See below; ``complete`` is False and ``not_answering`` names who did not answer, when
@@ -42,14 +46,14 @@ async def cluster_metrics(timeout: float = 5.0) -> ClusterMetrics:
 
     Raises:
         NotInCluster, NotInProcess: as ``foundation.cluster.view``.
-        TypeError, ValueError: *timeout* is no number of seconds above 0.
+        TypeError, ValueError: *timeout*, or *within*, is no number of seconds above 0.
 
     What this does:
         Calls the health monitors of all members twice: ``"ping"`` (``call``), which gives the round
-        trips, and ``Measure()`` (``multi_call``); each of them polls the hosts of its node. Looks
-        into this host's copies of the registry of services (``select``) and of the tables of the
-        distributed supervisors (``which_children``, ``wanted_children``). How the numbers come
-        about:
+        trips, and ``Measure(within)`` (``multi_call``); each of them polls the hosts of its node.
+        Looks into this host's copies of the registry of services (``select``) and of the tables
+        of the distributed supervisors (``which_children``, ``wanted_children``). How the numbers
+        come about:
 
         members      ``node_count`` is the size of this node's view; a member is ``healthy`` when it
             answered and nobody suspects it. ``expected_nodes`` is ``ClusterConfig.expected_size``;
@@ -64,8 +68,10 @@ async def cluster_metrics(timeout: float = 5.0) -> ClusterMetrics:
             ``churn_high``). ``registry_replica_lag`` is the largest difference between how many
             entries a node has and how many of them another one has.
             ``registry_propagation`` is measured by probe entries (``prober.py``).
-        topics       ``broadcasts`` are counted where they are said, by topic, for topics with
-            subscribers.
+        topics       ``broadcasts`` are counted where they are said, by topic, for topics that
+            somebody subscribes to by name or by a pattern; beyond 500 topics in a host the others
+            are ``"(other)"``. ``bulk_utilisation`` is how full the fullest bulk lane is
+            (``bulk_fullest``; 1.0: 64 MiB wait for one host), ``bulk_dropped`` what found one full.
         services     from the registry ``"foundation.services"``; ``service_discovery_us`` is how
             long looking through all of it took here.
         processes    light processes of all hosts; ``started``, ``failures`` and ``migrations``
@@ -73,11 +79,19 @@ async def cluster_metrics(timeout: float = 5.0) -> ClusterMetrics:
             of their entries; ``crashes`` are all processes that ended by an exception, theirs or
             that of one they are linked to.
         messages     ``received`` are calls, casts and other messages that servers took from their
-            mailboxes; ``sent`` are those and the ones that came to wait. ``operations`` and
-            ``frames`` are between hosts. ``message_latency`` is measured by real calls between
-            hosts and nodes (``prober.py``); the path of users' calls is not touched.
-            ``error_rate`` is the share of calls that failed (server dead, gone or too slow) in
-            these and the messages taken.
+            mailboxes; ``sent`` are those and the ones that came to wait. ``operations``,
+            ``frames`` and ``bytes`` are between hosts; ``bytes_per_broadcast`` is all bytes by all
+            broadcasts.
+        latencies    ``message_latency`` is of calls that users' processes made in the window,
+            from the call until its caller goes on: queues, wire, and what the server did. Of
+            those that had to wait for their reply one in 0.1 s in each host is timed
+            (``latency_samples``); what an idle server beside its caller answers at once is
+            not, what timed out is, with the time it waited. Where no call was timed it is
+            ``probe_latency``: of calls of the health monitors to servers in other hosts
+            and nodes that do nothing (``prober.py``), measured at each check in any case.
+        errors       ``calls`` are all that were made, but for probes that were answered;
+            ``calls_failed`` those whose server was dead, gone or too slow; ``error_rate_percent``
+            is their share.
         mailboxes    the longest ones; *growing* ones have grown at each of the latest checks.
         faults       ``duplicates``: children that run on two nodes at two looks; ``orphans``: child
             processes that their node's table does not name; ``stale_names``: entries whose process
@@ -87,8 +101,9 @@ async def cluster_metrics(timeout: float = 5.0) -> ClusterMetrics:
             less than the round trips could explain.
         machine      load average, processors and memory from the operating system.
 
-        Rates come from two readings at least a window apart where there are such, and from what
-        there is otherwise: shortly after the start they are too low, never extrapolated.
+        Rates come from two readings at least a window (``Settings.window``) apart where there are
+        such, and from what there is otherwise: shortly after the start they are too low, never
+        extrapolated. With *within* they are of the time between the readings.
 
     Equivalent direct messages::
 
@@ -100,7 +115,7 @@ async def cluster_metrics(timeout: float = 5.0) -> ClusterMetrics:
         for member in members:
             await call(("foundation.health_monitor", member), "ping", timeout=timeout)
         servers = [("foundation.health_monitor", member) for member in members]
-        answers, missing = await multi_call(servers, Measure(), timeout=timeout)
+        answers, missing = await multi_call(servers, Measure(within), timeout=timeout)
         reports = {server[1]: report for server, report in answers}
         reached = Connectivity(members[0], tuple(reports), (), {}, {})
         combine(Asked(members, True, None, reached), reports)
@@ -109,13 +124,15 @@ async def cluster_metrics(timeout: float = 5.0) -> ClusterMetrics:
         For one node alone: ``await call(("foundation.health_monitor", node), Measure())``.
     """
     check_timeout(timeout)
+    if within is not None:
+        check_timeout(within, "within")
     process = current()
     cluster = cluster_of(process)
     now = process.kernel.driver.now
     start = now()
     connectivity = await check_connectivity(timeout)
     servers = [(SERVER, node) for node in connectivity.connected]
-    answers, _ = await send_through(multi_call, servers, Measure(), timeout=timeout)
+    answers, _ = await send_through(multi_call, servers, Measure(within), timeout=timeout)
     reports = {server[1]: one for server, one in answers if isinstance(one, NodeReport)}
     supervisors = {name: None for report in reports.values() for name in report.children}
     duplicates = await find_duplicates(sorted(supervisors))
@@ -162,7 +179,7 @@ async def cluster_health(timeout: float = 5.0) -> HealthReport:
         ``status`` is the worst of three. *cluster*: as many healthy nodes as expected is
         ``"healthy"``, at least half ``"degraded"``, fewer ``"critical"``. *services*: the same with
         instances. *infrastructure*: by duplicates (critical), orphans, stale names, hogs, silent
-        hosts, full mailboxes, late registries (degraded).
+        hosts, full mailboxes, late registries, failing calls (degraded).
 
     Raises: as ``cluster_metrics``.
 
@@ -218,7 +235,13 @@ async def check_connectivity(timeout: float = 5.0) -> Connectivity:
     check_timeout(timeout)
     cluster = cluster_of(current())
     names = cluster.view.names
-    all_trips = await asyncio.gather(*(_trip(node, timeout) for node in names))
+    under_way = [_trip(node, timeout) for node in names]
+    try:
+        all_trips = await asyncio.gather(*under_way)
+    except GeneratorExit:  # this host ends: what has not begun never will, which is no mistake
+        for one in under_way:
+            one.close()
+        raise
     trips = {node: one for node, one in zip(names, all_trips, strict=True) if one is not None}
     return Connectivity(
         node=cluster.node,

@@ -135,6 +135,7 @@ def _infrastructure(metrics: ClusterMetrics) -> Findings:
     found = Findings()
     _invariants(metrics, found)
     _registries(metrics, found)
+    _calls(metrics, found)
     _hosts(metrics, found)
     return found
 
@@ -178,6 +179,23 @@ def _registries(metrics: ClusterMetrics, found: Findings) -> None:
         found.reasons.append("the members are just agreeing on who is there")
 
 
+def too_many_fail(metrics: ClusterMetrics) -> bool:
+    """Whether too large a part of the calls fails, and not of a handful of them."""
+    settings = metrics.settings
+    enough = metrics.calls_failed_per_minute >= settings.error_least
+    return enough and metrics.error_rate_percent > settings.error_percent
+
+
+def _calls(metrics: ClusterMetrics, found: Findings) -> None:
+    if too_many_fail(metrics):
+        found.bad(
+            DEGRADED,
+            f"{metrics.error_rate_percent:.0f} % of calls fail "
+            f"({metrics.calls_failed_per_minute:.0f} in a minute)",
+            "see the log for crashes, raise timeouts, or add capacity where calls are too slow",
+        )
+
+
 def _hosts(metrics: ClusterMetrics, found: Findings) -> None:
     if metrics.silent_hosts:
         found.bad(
@@ -186,9 +204,10 @@ def _hosts(metrics: ClusterMetrics, found: Findings) -> None:
             "something blocks them: see the log for 'has hogged host'",
         )
     if metrics.hogs_per_minute:
+        often = metrics.hogs_per_minute
         found.bad(
             DEGRADED,
-            f"handlers have hogged their hosts {metrics.hogs_per_minute:.0f} times in a minute",
+            f"handlers have hogged their hosts: {often:.3g} in a minute",
             "make these callbacks `async def`, or give the child isolation='host'; see the log",
         )
     limit = metrics.settings.mailbox_limit

@@ -21,13 +21,20 @@ from foundation.kernel.ops import current
 
 @dataclass(frozen=True)
 class Measure(Request[NodeReport]):
-    """What this node measures of itself, now."""
+    """What this node measures of itself, now.
+
+    Attributes:
+        within: rates, latencies and the like are of the last so many seconds only; None: of
+            ``Settings.window``.
+    """
+
+    within: float | None = None
 
     async def perform(self) -> NodeReport:
         """Measure."""
         from foundation.health_monitor.monitor import monitor_of
 
-        return await monitor_of(current().kernel).report()
+        return await monitor_of(current().kernel).report(self.within)
 
 
 @dataclass(frozen=True)
@@ -46,12 +53,13 @@ class MeasureCluster(Request[ClusterMetrics]):
     """``cluster_metrics``."""
 
     timeout: float = 5.0
+    within: float | None = None
 
     async def perform(self) -> ClusterMetrics:
         """Measure."""
         from foundation.health_monitor import functions
 
-        return await functions.cluster_metrics(self.timeout)
+        return await functions.cluster_metrics(self.timeout, within=self.within)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ this host's copies.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -40,8 +41,8 @@ EVENTS = (
     *("started", "failed", "migrated"),
 )
 COUNTERS = (
-    *("messages_taken", "messages_sent", "operations_out", "frames_out"),
-    *("calls_failed", "crashes", "hogs"),
+    *("messages_taken", "messages_sent", "operations_out", "frames_out", "bytes_out"),
+    *("calls_made", "calls_failed", "crashes", "hogs", "bulk_dropped"),
 )
 SAMPLES = 500  # of latencies that are kept
 ROUNDS = 4  # of probes, whose results are shown
@@ -86,7 +87,7 @@ class Monitor:
         self._high_water.size(len(cluster.view))
         self._changed_at: float | None = None
         self._silent: dict[str, None] = {}
-        self._polls = 0
+        self._polled_at: float | None = None
         self.watch = TableWatch(cluster, self._note)
         cluster.kernel.tables[TABLE] = self
 
@@ -137,10 +138,13 @@ class Monitor:
             took = max(0.0, self._now() - at - back)
             self._propagation.append((self._now(), took * 1e6))
 
-    def _recent(self, samples: deque[tuple[float, float]]) -> tuple[float, ...]:
+    def _recent(
+        self, samples: deque[tuple[float, float]], within: float | None
+    ) -> tuple[float, ...]:
         """Return what was measured by the latest rounds of probes."""
         settings = self.settings
-        since = self._now() - max(settings.window, ROUNDS * settings.interval)
+        seconds = max(settings.window, ROUNDS * settings.interval) if within is None else within
+        since = self._now() - seconds
         return tuple(value for at, value in samples if at >= since)
 
     # Reports
@@ -162,16 +166,16 @@ class Monitor:
             everywhere = {key_of(child.id): None for child in wanted if child.every_node}
             self.watch.replicated[supervisor] = everywhere
 
-    async def report(self) -> NodeReport:
-        """Measure this node now."""
+    async def report(self, within: float | None = None) -> NodeReport:
+        """Measure this node now; *within* as ``Measure`` has it."""
         start = self._now()
         polled = await poll_hosts(MEASURES, timeout=POLL_SECONDS)
         self._count(polled)
-        return self._report(polled, start)
+        return self._report(polled, start, within)
 
     def _count(self, polled: Polled) -> None:
-        now, first = self._now(), self._polls == 0
-        self._polls += 1
+        now, before = self._now(), self._polled_at
+        first, self._polled_at = before is None, now
         cpu: dict[Life, Rate] = {}
         for host, found in polled.answers.items():
             life: Life = (host, found["incarnation"])
@@ -186,6 +190,8 @@ class Monitor:
         for name in COUNTERS:
             self._rate(name).note(now, self._sums.totals.get(name, 0))
         for topic, count in self._topics.totals.items():
+            if before is not None and f"topic {topic}" not in self._rates:
+                self._rate(f"topic {topic}").note(before, 0)  # nobody had said anything
             self._rate(f"topic {topic}").note(now, count)
         times = system.cpu_times()
         if times is not None:
@@ -198,13 +204,18 @@ class Monitor:
             rate = self._rates[name] = Rate(self.settings.window)
         return rate
 
-    def _report(self, polled: Polled, start: float) -> NodeReport:
+    def _per_minute(self, name: str, within: float | None) -> float:
+        rate = self._rate(name)
+        each = rate.per_second if within is None else rate.within(self._now(), within)
+        return each * 60.0
+
+    def _report(self, polled: Polled, start: float, within: float | None) -> NodeReport:
         now, cluster = self._now(), self.cluster
         answers = polled.answers
         agent = next((a["agent"] for a in answers.values() if a["agent"] is not None), None)
         known = [found for _, found in sorted(answers.items())]
-        events = {name: window.per_minute(now) for name, window in self._events.items()}
-        rates = {name: self._rate(name).per_second * 60.0 for name in COUNTERS}
+        events = {name: window.per_minute(now, within) for name, window in self._events.items()}
+        rates = {name: self._per_minute(name, within) for name in COUNTERS}
         topics = [t for t in cluster.tables if t.name.startswith(TOPICS)]
         changed = self._changed_at
         return NodeReport(
@@ -226,9 +237,10 @@ class Monitor:
             fell_silent=tuple(n for n in self._silent if n not in cluster.view),
             rates={**events, **rates},
             totals={**{n: w.total for n, w in self._events.items()}, **self._sums.totals},
-            broadcasts=self._broadcasts(),
-            latencies=self._recent(self._latencies),
-            propagation=self._recent(self._propagation),
+            broadcasts=self._broadcasts(within),
+            latencies=self._recent(self._latencies, within),
+            calls=self._calls(known, within),
+            propagation=self._recent(self._propagation, within),
             mailboxes=self._mailboxes(known),
             orphans=tuple(f"{s}: {c} {p}" for a in known for s, c, p in a["orphans"]),
             stale_names=tuple(f"{r}: {n} {p}" for a in known for r, n, p in a["stale_names"]),
@@ -252,7 +264,7 @@ class Monitor:
             host=host,
             os_pid=found["os_pid"],
             memory_bytes=found["memory_bytes"],
-            cpu_percent=round(cpu.per_second * 100.0, 2) if cpu.increase else None,
+            cpu_percent=round(cpu.within(0.0, math.inf) * 100.0, 2) if cpu.increase else None,
             processes=found["processes"],
             messages_waiting=found["messages_waiting"],
             messages_taken=found["messages_taken"],
@@ -262,15 +274,24 @@ class Monitor:
             frames_out=found["frames_out"],
             operations_in=found["operations_in"],
             operations_out=found["operations_out"],
+            bytes_out=found["bytes_out"],
+            bulk_backlog=found["bulk_backlog"],
+            bulk_to=found["bulk_to"],
         )
 
     def _cpu_percent(self) -> float | None:
         total = self._total.increase
         return round(100.0 * self._busy.increase / total, 2) if total > 0 else None
 
-    def _broadcasts(self) -> dict[str, float]:
+    def _calls(self, known: list[dict[str, Any]], within: float | None) -> tuple[float, ...]:
+        seconds = self.settings.window if within is None else within
+        return tuple(
+            took * 1e6 for one in known for ago, took in one["calls_timed"] if ago <= seconds
+        )
+
+    def _broadcasts(self, within: float | None) -> dict[str, float]:
         rates = {
-            topic: self._rate(f"topic {topic}").per_second * 60.0 for topic in self._topics.totals
+            topic: self._per_minute(f"topic {topic}", within) for topic in self._topics.totals
         }
         ranked = sorted(rates, key=lambda topic: (-rates[topic], topic))
         found = {topic: rates[topic] for topic in ranked[:TOPICS_SHOWN]}

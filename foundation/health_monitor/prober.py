@@ -1,6 +1,6 @@
 """Round trips that a node's health monitor makes itself: how long messages and names take.
 
-*Message latency* is the time of a real ``call`` to a server in another host: to a ``Probe`` in
+*Probe latency* is the time of a real ``call`` to a server in another host: to a ``Probe`` in
 each worker host and the control host of this node, and to the health monitors of some other
 nodes, in turn. It includes what a user's call does: both run queues, both event loops, the
 encoding, the wire.
@@ -22,6 +22,7 @@ from foundation.errors import AlreadyRegistered, CallExit, NotRegistered, Regist
 from foundation.health_monitor.monitor import Monitor, monitor_of
 from foundation.health_monitor.server import PING, pong
 from foundation.health_monitor.settings import REGISTRY, SERVER
+from foundation.kernel.counts import SPACING
 from foundation.kernel.ops import call, current, monitor
 from foundation.kernel.values import Down, Pid
 from foundation.otp import GenServer, Stop
@@ -112,14 +113,16 @@ class Rounds:
 
     async def _trips(self, server: Any) -> list[float]:
         """Return how long calls to *server* took; nothing when it does not answer."""
-        now = self._cluster.kernel.driver.now
+        now, counts = self._cluster.kernel.driver.now, self._cluster.kernel.counts
         times: list[float] = []
         for _ in range(self._monitor.settings.probes):
             start = now()
+            counts.time_from = max(counts.time_from, start + SPACING)  # this is no user's call
             try:
                 await call(server, PING, timeout=TIMEOUT)
             except CallExit:
                 return []
+            counts.requests -= 1
             times.append(now() - start)
         for seconds in times:
             self._monitor.latency(seconds)

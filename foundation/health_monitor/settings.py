@@ -22,6 +22,8 @@ class Settings:
         probes: round trips to each.
         churn_low: registry changes per node and minute below which churn is ``"low"``.
         churn_high: above which it is ``"high"``.
+        error_percent: of calls that fail, above which it is said.
+        error_least: failed calls in a minute that are too few to be judged.
         mailbox_limit: messages in one mailbox that are too many.
         cpu_percent: of a node's processors, above which it is said.
         memory_percent: of a node's memory, above which it is said.
@@ -38,6 +40,8 @@ class Settings:
     probes: int = 3
     churn_low: float = 1.0
     churn_high: float = 10.0
+    error_percent: float = 10.0
+    error_least: int = 10
     mailbox_limit: int = 10_000
     cpu_percent: float = 80.0
     memory_percent: float = 85.0

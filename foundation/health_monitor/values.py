@@ -72,6 +72,9 @@ class HostMetrics:
         frames_out: frames to other hosts.
         operations_in: messages, calls, replies, links … in these.
         operations_out: the same, outwards.
+        bytes_out: to other hosts, with what goes over lanes.
+        bulk_backlog: bytes that wait in a lane for the host for which most wait.
+        bulk_to: that host; ``""``: none.
     """
 
     host: str
@@ -87,6 +90,9 @@ class HostMetrics:
     frames_out: int
     operations_in: int
     operations_out: int
+    bytes_out: int = 0
+    bulk_backlog: int = 0
+    bulk_to: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,11 +118,12 @@ class NodeReport(Plain):
         fell_silent: members that have gone without a word and have not come back.
         rates: per minute, by name: ``joins``, ``leaves``, ``topology_changes``,
             ``registry_changes``, ``started``, ``failed``, ``migrated``, ``messages_taken``,
-            ``messages_sent``, ``operations_out``, ``frames_out``, ``calls_failed``, ``crashes``,
-            ``hogs``.
+            ``messages_sent``, ``operations_out``, ``frames_out``, ``bytes_out``, ``calls_made``,
+            ``calls_failed``, ``crashes``, ``hogs``, ``bulk_dropped``.
         totals: the same counters since the monitor started.
         broadcasts: per minute, by topic.
         latencies: of the latest probes, in microseconds; see ``prober.py``.
+        calls: of the latest calls of users' processes that were timed, in microseconds.
         propagation: of the latest probe entries, in microseconds.
         mailboxes: the longest.
         orphans: children here that no entry of the supervisor's table names, as text.
@@ -148,6 +155,7 @@ class NodeReport(Plain):
     totals: dict[str, float]
     broadcasts: dict[str, float]
     latencies: tuple[float, ...]
+    calls: tuple[float, ...]
     propagation: tuple[float, ...]
     mailboxes: tuple[Mailbox, ...]
     orphans: tuple[str, ...]
@@ -177,6 +185,8 @@ class NodeMetrics:
         processes: light processes.
         children: distributed children that run there.
         messages_per_second: that its servers take.
+        messages_total: that they have taken since its health monitor began.
+        hogs_total: handlers that hogged its hosts since then.
         messages_waiting: in its mailboxes.
         hosts: its operating-system processes.
     """
@@ -193,6 +203,8 @@ class NodeMetrics:
     processes: int | None = None
     children: int | None = None
     messages_per_second: float | None = None
+    messages_total: int | None = None
+    hogs_total: int | None = None
     messages_waiting: int | None = None
     hosts: tuple[HostMetrics, ...] = ()
 
@@ -252,6 +264,9 @@ class ClusterMetrics(Plain):
     pubsub_subscriptions: int
     broadcasts_per_minute: float
     broadcasts_per_second: dict[str, float]
+    bulk_utilisation: float
+    bulk_fullest: str  # ``"a/w1 -> b/w1"``; "": no bulk waits
+    bulk_dropped_per_minute: float
 
     services_total: int
     services_healthy: int
@@ -273,10 +288,15 @@ class ClusterMetrics(Plain):
     throughput_per_second: float
     remote_operations_per_second: float
     frames_per_second: float
+    bytes_per_second: float
+    bytes_per_broadcast: float | None
     message_latency_p50_us: float | None
     message_latency_p99_us: float | None
     message_latency_average_us: float | None
-    latency_samples: int
+    latency_samples: int  # of users' calls; 0: the latencies are those of the probes
+    probe_latency_p50_us: float | None
+    probe_latency_p99_us: float | None
+    calls_per_minute: float
     calls_failed_per_minute: float
     error_rate_percent: float
 

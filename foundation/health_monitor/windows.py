@@ -41,21 +41,24 @@ class Window:
         while self._parts and self._parts[0][0] <= part - self.PARTS:
             self._parts.popleft()
 
-    def count(self, now: float) -> int:
-        """Return how many events there were in the last *seconds*."""
+    def count(self, now: float, within: float | None = None) -> int:
+        """Return how many events there were in the last *seconds*, or the last *within* of them."""
         self._forget(self._part(now))
-        return sum(events for _, events in self._parts)
+        first = -math.inf if within is None else self._part(now - within)
+        return sum(events for part, events in self._parts if part > first)
 
-    def per_minute(self, now: float) -> float:
+    def per_minute(self, now: float, within: float | None = None) -> float:
         """Return the same for a minute; with windows of a minute just the count."""
-        return self.count(now) * 60.0 / self.seconds
+        seconds = self.seconds if within is None else min(within, self.seconds)
+        return self.count(now, within) * 60.0 / seconds
 
 
 class Rate:
     """How fast a counter rises: samples of its value, over the last *seconds*.
 
     The oldest sample that is kept is the latest one that is at least *seconds* old, so the rate
-    is over that time at least, once there are samples for it.
+    is over that time at least, once there are samples for it. Before that it is too low: there
+    is no extrapolation.
     """
 
     def __init__(self, seconds: float = 60.0) -> None:
@@ -82,7 +85,18 @@ class Rate:
         """The rate; 0.0 while there are no two samples."""
         if len(self._samples) < 2:
             return 0.0
-        return self.increase / (self._samples[-1][0] - self._samples[0][0])
+        span = self._samples[-1][0] - self._samples[0][0]
+        return self.increase / max(span, self.seconds)
+
+    def within(self, now: float, seconds: float) -> float:
+        """Return the rate between the first sample of the last *seconds* and the latest one.
+
+        So nothing counts that was before. 0.0 where there are no two such samples.
+        """
+        found = [sample for sample in self._samples if sample[0] >= now - seconds]
+        if len(found) < 2:
+            return 0.0
+        return (found[-1][1] - found[0][1]) / (found[-1][0] - found[0][0])
 
 
 class Sums:

@@ -375,6 +375,7 @@ class Kernel:
         """
         target: Any = server if type(server) is Pid else self.resolve(server)
         process = self.procs.get(target)
+        self.counts.requests += 1
         if process is None:
             if target is None or target[0] == self.address:
                 self.counts.calls_failed += 1
@@ -447,11 +448,6 @@ class Kernel:
             if untaken:
                 error.definite = True
             sink.resolve(caller, False, error)
-
-    def messages_taken(self) -> int:
-        """Return how many messages servers have taken; to be called between turns."""
-        # A call that is handed over is a slice of its own that does not come from the queue.
-        return self.counts.handled + self.slices - self.counts.queued_slices
 
     def fail_callers(self, process: Process, reason: Any) -> None:
         """Fail everyone who waits for the dead *process*."""

@@ -147,16 +147,28 @@ async def _call(
     if token is None:
         token = kernel.request(process, process.pid, server, request, system)
     process.waiting = token
+    start, counts = kernel.driver.now(), kernel.counts
     if timeout is not None:
-        process.set_deadline(kernel.driver.now() + timeout)
+        process.set_deadline(start + timeout)
+    timed = start >= counts.time_from and not system and counts.times(start, server, request)
     try:
-        return await park(token)
+        value = await park(token)
+        if timed:
+            _time(kernel, start)
+        return value
     except CallExit as error:
+        if timed and error.reason == "timeout":
+            _time(kernel, start)
         _explain(error, server, request, timeout)
         raise
     finally:
         if token.ref:
             kernel.remote.forget_call(token)
+
+
+def _time(kernel: Any, start: float) -> None:
+    now = kernel.driver.now()
+    kernel.counts.timed.append((now, now - start))
 
 
 def _explain(error: CallExit, server: Any, request: Any, timeout: float | None) -> None:
@@ -208,14 +220,21 @@ async def call_from_task(
     """Make a call from an asyncio task of the kernel's loop, which need be no process."""
     sink = FutureSink(kernel.driver.new_future())
     token = kernel.request(sink, pid, server, request, system)
+    start, counts = kernel.driver.now(), kernel.counts
+    timed = start >= counts.time_from and not system and counts.times(start, server, request)
 
     def late() -> Exception:
         kernel.timers.timed_out(token)
         return exit_error("timeout", server, request, timeout)
 
     try:
-        return await sink.wait(kernel, timeout, late)
+        value = await sink.wait(kernel, timeout, late)
+        if timed:
+            _time(kernel, start)
+        return value
     except CallExit as error:
+        if timed and error.reason == "timeout":
+            _time(kernel, start)
         _explain(error, server, request, timeout)
         raise
     finally:

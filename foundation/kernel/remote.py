@@ -52,7 +52,7 @@ class Remote:
         self._sweep_at = 16  # so many exported callers, before those answered are dropped
         self._buried: dict[str, int] = {}  # hosts that went down: their last incarnation
         self._call_ref = 0
-        self.frames_in = self.frames_out = self.ops_in = self.ops_out = 0
+        self.frames_in = self.frames_out = self.ops_in = self.ops_out = self.bytes_out = 0
         self.on_host: list[Callable[[str, bool], None]] = []  # told of hosts up and down
         self.on_gone: list[Callable[[Pid], None]] = []  # told of deaths in other hosts
         names, starts = kernel.names, Starts(kernel, self)
@@ -197,7 +197,7 @@ class Remote:
         self.frames_out += 1
         if self.foreign.muted and self.foreign.is_muted(peer.host):
             return
-        self.ops_out += len(ops)
+        self.ops_out, self.bytes_out = self.ops_out + len(ops), self.bytes_out + len(frame)
         kernel.driver.send_frame(peer.host, frame)
 
     def on_frame(self, frame: bytes) -> None:

@@ -9,8 +9,9 @@ Inside processes (from outside: ``node.run(recommendations)``)::
 A singleton of ``process_manager`` measures the cluster (``foundation.health_monitor``) a minute
 after its start and then every hour, and asks its rules. A change is applied only where all of this
 holds: the mode is ``"auto"``, the rule is safe, two cycles in a row propose the same. It is applied
-on all nodes and read back; two minutes later it is kept if what it was to improve has not become
-worse, and reverted otherwise. What nobody confirms the nodes themselves change back.
+on all nodes and read back; two minutes later it is kept if what it was to improve has improved
+(``Options.gain``) and nothing else has become worse, and reverted otherwise. What nobody confirms
+the nodes themselves change back; what was set by hand is left alone.
 
 Rules are functions; see ``optimizer_rule`` for rules of yours.
 """
@@ -26,7 +27,7 @@ from foundation.otp.child_spec import ChildSpec
 
 if TYPE_CHECKING:
     from foundation.optimizer.decider import Optimizer
-    from foundation.optimizer.engine import Engine, hurt
+    from foundation.optimizer.engine import Engine, objection
     from foundation.optimizer.functions import (
         configure,
         history,
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 # is imported when it is first asked for.
 _LATER = {
     "decider": "Optimizer",
-    "engine": "Engine hurt",
+    "engine": "Engine objection",
     "functions": "configure history live_settings options recommendations run_once",
     "messages": (
         "Confirm GetOptions History ReadSettings Recall Recommendations Remember RunOnce "
@@ -100,8 +101,8 @@ __all__ = [
     "Tune",
     "configure",
     "history",
-    "hurt",
     "live_settings",
+    "objection",
     "optimizer_rule",
     "options",
     "recommendations",

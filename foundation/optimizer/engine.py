@@ -4,7 +4,7 @@
                                          │
                           applied on all nodes, read back? ── no ──▶ history: not applied
                                          │ yes
-                                       trial ──▶ verify: did it help, or not hurt?
+                                       trial ──▶ verify: did it help, and hurt nothing?
                                                    │ yes ──▶ kept        no ──▶ Revert
 
 One change is on trial at a time, so that what follows can be put down to it.
@@ -12,8 +12,10 @@ One change is on trial at a time, so that what follows can be put down to it.
 Invariants:
     E1  Nothing is applied unless the mode is ``"auto"``, the rule safe, its setting there, and
         ``agree`` counted cycles in a row have proposed the same.
-    E2  A change is either judged and kept, or reverted: also when nothing could be measured.
+    E2  A change is kept only when it was measured that it helped, and reverted otherwise: also
+        when nothing could be measured.
     E3  A rule is left alone for ``cooldown`` seconds after a change of its.
+    E4  What was set by hand is left as it is.
 """
 
 from __future__ import annotations
@@ -22,17 +24,20 @@ import math
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from foundation.cluster.live_settings import SettingState
 from foundation.health_monitor.values import ClusterMetrics
 from foundation.optimizer.rules import Rule
-from foundation.optimizer.values import AUTO, OFF, Options, Recommendation
+from foundation.optimizer.values import AUTO, OFF, SERVER, Options, Recommendation
 
 HISTORY = 200
-JUDGED_BY = "message_latency_p99_us"
+NOTHING: Mapping[str, str] = MappingProxyType({})
+REMEMBERED = 50  # of these, that nodes keep for the next life
 GUARDS = {  # what no change may worsen: by this factor, and by this much
-    "message_latency_p99_us": (2.0, 20_000.0),
+    "probe_latency_p99_us": (2.0, 20_000.0),
+    "message_latency_p50_us": (2.0, 20_000.0),
     "error_rate_percent": (1.5, 1.0),
 }
 ATTEMPTS = 3  # to judge a change, while nodes do not answer
@@ -45,12 +50,14 @@ class Trial:
     Attributes:
         recommendation: what was changed.
         before: the metrics when that was decided.
+        since: when it was made.
         until: when it is judged.
         attempts: how often that has been put off.
     """
 
     recommendation: Recommendation
     before: ClusterMetrics
+    since: float
     until: float
     attempts: int = 0
 
@@ -67,7 +74,7 @@ class Engine:
         history: what came of changes, and each recommendation when it was first made.
         kept: values of live settings that have been kept, which nodes that join get, too.
         trial: what is being tried.
-        failures: rules that raised in the latest cycle, and what.
+        failures: rules that raised in the latest cycle, and what; in the history when it is new.
     """
 
     def __init__(self, options: Options, now: float) -> None:
@@ -111,17 +118,24 @@ class Engine:
         metrics: ClusterMetrics,
         settings: Mapping[str, SettingState],
         rules: Iterable[Rule],
+        broken: Mapping[str, str] = NOTHING,
     ) -> Recommendation | None:
         """Look at *metrics*; return the change that is to be applied now, if there is one.
 
-        The driver applies it and tells ``applied``.
+        The driver applies it and tells ``applied``. What is *broken* counts among ``failures``.
         """
         self._next = now + self.options.interval
+        before, self.failures = self.failures, dict(broken)
         found = self._look(now, metrics, settings, rules)
+        for name, why in self.failures.items():
+            if before.get(name) != why:
+                failed = Recommendation(None, None, why, rule=name, at=now)
+                self.history.append(replace(failed, outcome=f"failed: {why}"))
         known = {one.rule: one for one in self.recommendations}
         for one in found:
-            if one.rule not in known or not one.same_as(known[one.rule]):
-                self.history.append(replace(one, outcome="recommended"))
+            last = known.get(one.rule)
+            if last is None or not one.same_as(last) or one.outcome not in ("", last.outcome):
+                self.history.append(replace(one, outcome=one.outcome or "recommended"))
         self.recommendations = found
         self._count(now, found)
         return next((one for one in found if self._may_apply(now, one, settings)), None)
@@ -133,7 +147,6 @@ class Engine:
         settings: Mapping[str, SettingState],
         rules: Iterable[Rule],
     ) -> list[Recommendation]:
-        self.failures = {}
         found = []
         for rule in rules:
             try:
@@ -142,7 +155,9 @@ class Engine:
                 self.failures[rule.name] = f"{type(error).__name__}: {error}"
                 continue
             if one is not None:
-                found.append(replace(one, at=now))
+                why = obstacle(one, settings)
+                told = f"cannot be applied: {why}" if why else ""
+                found.append(replace(one, at=now, outcome=told))
         return found
 
     def _count(self, now: float, found: list[Recommendation]) -> None:
@@ -163,12 +178,8 @@ class Engine:
         if now < self._cooling.get(one.rule, -math.inf):
             return False
         counted, times = self._streaks.get(one.rule, (one, 0))
-        state = settings.get(one.setting)
-        if times < self.options.agree or not one.same_as(counted) or state is None:
-            return False
-        value = one.proposed
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return is_number and state.low <= value <= state.high
+        agreed = times >= self.options.agree and one.same_as(counted)
+        return agreed and not obstacle(one, settings)
 
     # Changes
 
@@ -182,7 +193,7 @@ class Engine:
         one = replace(one, applied=True, at=now)
         self.history.append(replace(one, outcome="on trial"))
         self._mark(one)
-        self.trial = Trial(one, before, now + self.options.trial)
+        self.trial = Trial(one, before, now, now + self.options.trial)
 
     def verify(self, now: float, after: ClusterMetrics | None) -> Recommendation | None:
         """The trial is over; return the change if it is to be reverted.
@@ -201,7 +212,7 @@ class Engine:
                 return None
             why = "it could not be judged: not all nodes answered"
         else:
-            why = hurt(trial.recommendation, trial.before, after, self.options.tolerance)
+            why = objection(trial.recommendation, trial.before, after, self.options.gain)
         self.trial = None
         one = trial.recommendation
         self._cooling[one.rule] = now + self.options.cooldown
@@ -211,6 +222,28 @@ class Engine:
         self.kept[one.setting] = float(one.proposed)
         self._end(now, replace(one, outcome=f"kept: {told(one, trial.before, after)}"))
         return None
+
+    def overruled(self, now: float, setting: str, value: float) -> Recommendation | None:
+        """Somebody has set *setting* to *value* by hand: that holds (E4).
+
+        Returns:
+            The change of it that was on trial, if any: where nobody has set anything it is to be
+            reverted.
+        """
+        outcome = f"set to {value!r} by hand"
+        kept = self.kept.pop(setting, None)
+        if kept is not None:
+            was = next((r for r in reversed(self.history) if _kept(r, setting)), None)
+            was = was or Recommendation(value, kept, "it was kept", setting=setting, applied=True)
+            self._end(now, replace(was, outcome=f"no longer kept: {outcome}"))
+        trial = self.trial
+        if trial is None or trial.recommendation.setting != setting:
+            return None
+        self.trial = None
+        one = trial.recommendation
+        self._cooling[one.rule] = now + self.options.cooldown
+        self._end(now, replace(one, reverted=True, outcome=f"reverted: {outcome}"))
+        return one
 
     def _end(self, now: float, one: Recommendation) -> None:
         one = replace(one, at=now)
@@ -231,7 +264,8 @@ class Engine:
             "recommendations": self.recommendations,
             "history": list(self.history),
             "kept": self.kept,
-            "trial": None if trial is None else replace(trial, until=trial.until - now),
+            "trial": None if trial is None else _moved(trial, -now),
+            "failures": self.failures,
             "next": self._next - now,
             "counted": self._counted - now,
             "streaks": self._streaks,
@@ -246,7 +280,8 @@ class Engine:
         engine.history.extend(state["history"])
         engine.kept = dict(state["kept"])
         trial = state["trial"]
-        engine.trial = None if trial is None else replace(trial, until=trial.until + now)
+        engine.trial = None if trial is None else _moved(trial, now)
+        engine.failures = dict(state["failures"])
         engine._next = state["next"] + now
         engine._counted = state["counted"] + now
         engine._streaks = dict(state["streaks"])
@@ -254,20 +289,48 @@ class Engine:
         return engine
 
 
-def hurt(
-    one: Recommendation, before: ClusterMetrics, after: ClusterMetrics, tolerance: float
-) -> str:
-    """Return why the change *one* has done harm, or cannot be said not to have; else ``""``. Pure.
+def _kept(one: Recommendation, setting: str) -> bool:
+    return one.setting == setting and one.applied and not one.reverted
 
-    What it is judged by must not have risen by more than *tolerance*, and what no change may
-    worsen (``GUARDS``) not by much.
+
+def _moved(trial: Trial, by: float) -> Trial:
+    return replace(trial, since=trial.since + by, until=trial.until + by)
+
+
+def obstacle(one: Recommendation, settings: Mapping[str, SettingState]) -> str:
+    """Return why *one*, if it is safe, cannot be applied by itself; else ``""``. Pure."""
+    if not one.safe:
+        return ""
+    state, value = settings.get(one.setting), one.proposed
+    if state is None:
+        return f"no node has a live setting {one.setting!r}"
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return f"{value!r} is not a number"
+    if not state.low <= value <= state.high:
+        return f"{value!r} is not from {state.low!r} to {state.high!r} {state.unit}".rstrip()
+    if by_hand(state):
+        return f"{one.setting} was set to {state.value!r} by hand ({state.changed_by})"
+    return ""
+
+
+def by_hand(state: SettingState) -> bool:
+    """Whether somebody else than the optimizer has set what is set."""
+    return state.changed_by not in ("", SERVER)
+
+
+def objection(
+    one: Recommendation, before: ClusterMetrics, after: ClusterMetrics, gain: float
+) -> str:
+    """Return why the change *one* is not to be kept; ``""``: it helped, and did no harm. Pure.
+
+    What it is judged by must have fallen by the part *gain* at least, and what no change may worsen
+    (``GUARDS``) must not have risen by much.
     """
-    name = one.judged_by or JUDGED_BY
-    was, now = _value(before, name), _value(after, name)
+    was, now = _value(before, one.judged_by), _value(after, one.judged_by)
     if was is None or now is None:
-        return f"{name} could not be measured"
-    if now > was * (1 + tolerance):
-        return f"{name} rose from {was:.6g} to {now:.6g}"
+        return f"{one.judged_by} could not be measured"
+    if not now < was or now > was * (1 - gain):
+        return f"it did not help: {told(one, before, after)}"
     for guard, (factor, least) in GUARDS.items():
         was, now = _value(before, guard), _value(after, guard)
         if was is not None and now is not None and now > max(was * factor, was + least):
@@ -277,7 +340,7 @@ def hurt(
 
 def told(one: Recommendation, before: ClusterMetrics, after: ClusterMetrics | None) -> str:
     """Return what a change was judged by, before and after, in words."""
-    name = one.judged_by or JUDGED_BY
+    name = one.judged_by
     assert after is not None
     return f"{name} was {_value(before, name):.6g}, is {_value(after, name):.6g}"
 

@@ -86,6 +86,9 @@ async def recommendations() -> list[Recommendation]:
 async def history() -> list[Recommendation]:
     """Return what was recommended, applied, kept and reverted, the oldest first; up to 200.
 
+    Rules that failed stand there, too (``outcome`` begins with ``"failed"``). Nodes remember the
+    latest 50 for its next life, as with ``configure``; other than these a crash loses.
+
     Raises: as ``run_once``.
 
     What this does:
@@ -155,7 +158,9 @@ async def configure(**changes: Any) -> Options:
         await call(optimizer, SetOptions(replace(now, **changes)), timeout=30)
 
     When to bypass:
-        To start with other options: ``foundation.optimizer.specs(Options(...))``.
+        To start with other options: the settings ``optimizer``, ``optimizer_interval`` and
+        ``optimizer_modules``, as ``FOUNDATION_OPTIMIZER=auto``; for all of them
+        ``foundation.entry.Facades`` in the tree of a node of a cluster.
     """
     wanted = replace(await options(), **changes)
     return await _ask(SetOptions(wanted))

@@ -120,11 +120,20 @@ class Remember:
         version: the higher one holds.
         options: of the optimizer.
         kept: live settings that it has changed for good.
+        history: the end of its history.
+        news: rises with the history, while the version stays.
     """
 
     version: int
     options: Options
     kept: dict[str, float]
+    history: tuple[Recommendation, ...] = ()
+    news: int = 0
+
+    @property
+    def age(self) -> tuple[int, int]:
+        """By which the latest is found."""
+        return self.version, self.news
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,12 @@
         if waiting > 1000:
             return Recommendation("2 workers", "4 workers", f"{waiting} messages wait")
 
-A rule that is safe names the live setting it is about; its ``proposed`` is a number for that::
+A rule that is safe names the live setting it is about; its ``proposed`` is a number for that, and
+``judged_by`` the metric that this is to lower: without having lowered it no change is kept::
 
     @optimizer_rule(safe=True, setting="cluster.hold_back")
-    def hold_back(metrics, settings): ...
+    def hold_back(metrics, settings):
+        return Recommendation(0.003, 0.001, "why", judged_by="registry_propagation_p50_us")
 
 Rules of yours are known once their module is imported where the optimizer runs:
 ``configure(modules=("my_app.rules",))``.
@@ -18,11 +20,11 @@ Rules of yours are known once their module is imported where the optimizer runs:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from foundation.channels.state import COMPRESS_ABOVE
 from foundation.cluster.live_settings import HOLD_BACK, SettingState
-from foundation.health_monitor.judging import IMBALANCE, imbalance
+from foundation.health_monitor.judging import IMBALANCE, imbalance, too_many_fail
 from foundation.health_monitor.values import HIGH, LOW, ClusterMetrics
 from foundation.optimizer.values import Recommendation
 
@@ -52,15 +54,22 @@ class Rule:
 
         Raises:
             TypeError: the function returned something else.
+            ValueError: the rule is safe, and *judged_by* is no metric that is a number.
         """
         found = self.function(metrics, settings)
         if found is not None and not isinstance(found, Recommendation):
             raise TypeError(f"rule {self.name!r} must return a Recommendation, got {found!r}")
         if found is None or found.current == found.proposed:
             return None
+        if self.safe and found.judged_by not in MEASURED:
+            raise ValueError(
+                f"rule {self.name!r} is safe, so judged_by= must be a field of ClusterMetrics that "
+                f"is a number, which the change is to lower; got {found.judged_by!r}"
+            )
         return replace(found, rule=self.name, safe=self.safe, setting=self.setting)
 
 
+MEASURED = [f.name for f in fields(ClusterMetrics) if str(f.type).split(" ")[0] in ("int", "float")]
 RULES: dict[str, Rule] = {}  # all that this interpreter knows, in the order of their definition
 
 
@@ -92,12 +101,12 @@ HOLD_BACK_USUAL = 0.003
 LARGE, SMALL = 50, 10  # nodes
 LONGER, SHORTER = 5.0, 0.25
 
-COMPRESS_USUAL, COMPRESS_SOON = 10_240, 1_024  # bytes
-BUSY, CALM = 1000.0, 500.0  # broadcasts a second
+COMPRESS_SOON = 1_024  # bytes
+BUSY = 1000.0  # broadcasts a second
 
 TOPIC_BUSY = 5000.0  # broadcasts a second on one topic
-ERRORS = 10.0  # percent of calls that fail
 NEAR = 0.8  # of the limit of a mailbox
+LANE_NEAR = 0.9  # of what may wait for one host
 SKEW = 1.0  # seconds between the wall clocks of two nodes
 
 
@@ -133,14 +142,22 @@ def registry_hold_back(
 def compress_broadcasts(
     metrics: ClusterMetrics, settings: Mapping[str, SettingState]
 ) -> Recommendation | None:
-    """From what size on broadcasts of channels are compressed; between the limits: as it is."""
+    """From what size on broadcasts of channels are compressed.
+
+    Where that saves nothing, as with small messages or such as cannot be compressed, it is not
+    kept. Where there are few broadcasts again it stays: there it costs next to nothing.
+    """
     if COMPRESS_ABOVE not in settings:
         return None
     rate, current = metrics.broadcasts_per_minute / 60.0, settings[COMPRESS_ABOVE].value
-    if CALM <= rate <= BUSY:
+    if rate <= BUSY or current <= COMPRESS_SOON:
         return None
-    proposed = COMPRESS_SOON if rate > BUSY else COMPRESS_USUAL
-    return Recommendation(current, proposed, f"{rate:.0f} broadcasts a second")
+    return Recommendation(
+        current,
+        COMPRESS_SOON,
+        f"{rate:.0f} broadcasts a second, {metrics.bytes_per_second:.0f} bytes between hosts",
+        judged_by="bytes_per_broadcast",
+    )
 
 
 @optimizer_rule(safe=False)
@@ -237,6 +254,23 @@ def relieve_mailboxes(
 
 
 @optimizer_rule(safe=False)
+def relieve_lanes(
+    metrics: ClusterMetrics, settings: Mapping[str, SettingState]
+) -> Recommendation | None:
+    """Bulk that is sent faster than it leaves fills its lane, and is dropped then."""
+    used, dropped = metrics.bulk_utilisation, metrics.bulk_dropped_per_minute
+    if used <= LANE_NEAR and not dropped:
+        return None
+    where = metrics.bulk_fullest or "some lanes"
+    return Recommendation(
+        f"{where}: {100 * used:.0f} % full",
+        "senders that wait (await pubsub.drained() between messages), smaller or fewer messages, "
+        "Compression where they can be compressed, or a faster network",
+        f"{dropped:.0f} bulk messages were dropped in a minute: all are that find 64 MiB waiting",
+    )
+
+
+@optimizer_rule(safe=False)
 def rebalance(
     metrics: ClusterMetrics, settings: Mapping[str, SettingState]
 ) -> Recommendation | None:
@@ -259,12 +293,12 @@ def look_at_errors(
     metrics: ClusterMetrics, settings: Mapping[str, SettingState]
 ) -> Recommendation | None:
     """Many calls fail."""
-    if metrics.error_rate_percent <= ERRORS:
+    if not too_many_fail(metrics):
         return None
     return Recommendation(
         f"{metrics.error_rate_percent:.1f} % of calls fail",
-        f"{ERRORS:g} % at most: see the log for crashes and timeouts, raise timeouts or add "
-        "capacity",
+        f"{metrics.settings.error_percent:g} % at most: see the log for crashes and timeouts, "
+        "raise timeouts or add capacity",
         f"{metrics.calls_failed_per_minute:.0f} calls a minute have failed",
     )
 

@@ -65,7 +65,7 @@ class OptimizerServer(FacadeServer):
                 self._forget(setting)
                 return True
             case Remember():
-                if self.remembered is None or self.remembered.version < request.version:
+                if self.remembered is None or self.remembered.age < request.age:
                     self.remembered = request
                 return True
             case Recall():
@@ -114,7 +114,7 @@ async def _tune(server: Any, request: Any, caller: Any) -> None:
     try:
         settings = await read_settings()
         before = settings[request.setting].value if request.setting in settings else math.nan
-        answer: Any = await change_setting(request.setting, request.value)
+        answer: Any = await change_setting(request.setting, request.value, by=SERVER)
         send(server, ("tuned", request.setting, before, request.within))
     except Exception as error:
         answer = Failed(error)
@@ -122,8 +122,11 @@ async def _tune(server: Any, request: Any, caller: Any) -> None:
 
 
 async def _undo(setting: str, value: float) -> None:
-    from foundation.cluster.live_settings import change_setting
+    from foundation.cluster.live_settings import change_setting, read_settings
 
-    await change_setting(setting, value)
+    state = (await read_settings()).get(setting)
+    if state is None or state.changed_by != SERVER:
+        return  # it is gone, or somebody has set it by hand
+    await change_setting(setting, value, by=SERVER)
     text = f"live setting {setting} is {value!r} again: nobody confirmed its change in time"
     current().kernel.driver.report(Notice("warning", text))

@@ -21,14 +21,14 @@ class Recommendation:
         current: what is.
         proposed: what should be; of a safe rule a number, for its live setting.
         reason: why, with the numbers that it was concluded from; a sentence.
-        judged_by: of a safe rule: the field of ``ClusterMetrics`` that the change is to lower, or
-            must not raise. Without one: ``message_latency_p99_us``.
+        judged_by: of a safe rule: the field of ``ClusterMetrics`` that the change is to lower. It
+            is kept only if that falls by ``Options.gain``.
         rule: name of the rule; filled in.
         safe: whether it may be applied by itself; filled in.
         setting: the live setting that it would change, if any; filled in.
         applied: whether the setting was changed, and read back, on all nodes.
         reverted: whether it was changed back.
-        outcome: what came of it, in words.
+        outcome: what came of it, or why it cannot be applied, in words.
         at: seconds on the optimizer's clock when it was made, or when that came of it.
     """
 
@@ -70,8 +70,9 @@ class Options:
         agree: so many cycles must propose the same change before it is applied; those that are
             started by hand count when they are ``gap`` after the one before.
         gap: seconds between two cycles that count: they are to see different numbers.
-        trial: seconds after which a change is judged.
-        tolerance: by what part what a change is judged by may rise: it is never quite still.
+        trial: seconds after which a change is judged, by what was measured in these.
+        gain: by what part that which a change is judged by must have fallen for the change to be
+            kept: it is never quite still.
         cooldown: seconds that a rule is left alone after a change of its was made or reverted.
         modules: names of modules with rules (``optimizer_rule``), imported where the optimizer
             runs.
@@ -86,7 +87,7 @@ class Options:
     agree: int = 2
     gap: float = 60.0
     trial: float = 120.0
-    tolerance: float = 0.2
+    gain: float = 0.05
     cooldown: float = 7200.0
     modules: tuple[str, ...] = ()
 
@@ -99,6 +100,8 @@ class Options:
                 raise TypeError(f"Options.{one.name} must be a number, got {value!r}")
             if not math.isfinite(value) or value <= 0:
                 raise ValueError(f"Options.{one.name} must be finite and above 0, got {value!r}")
+        if self.gain >= 1:
+            raise ValueError(f"Options.gain must be a part, below 1, got {self.gain!r}")
         if not isinstance(self.agree, int):
             raise TypeError(f"Options.agree must be a whole number, got {self.agree!r}")
         if isinstance(self.modules, str) or not all(isinstance(m, str) for m in self.modules):

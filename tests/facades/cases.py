@@ -125,7 +125,7 @@ SHOWN_BY_HAND = {
     "explain_route": "sends nothing",
     "installed": "sends nothing",
     "statistics": "sends nothing",
-    **dict.fromkeys(("churn_level", "combine", "exposition", "judge", "hurt"), "pure"),
+    **dict.fromkeys(("churn_level", "combine", "exposition", "judge", "objection"), "pure"),
     "optimizer_rule": "a decorator",
 }
 

@@ -60,6 +60,7 @@ def report(node: str, view: tuple[str, ...] = NODES, **changes: Any) -> NodeRepo
         "totals": {},
         "broadcasts": {},
         "latencies": (),
+        "calls": (),
         "propagation": (),
         "mailboxes": (),
         "orphans": (),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from foundation import process_manager
@@ -33,6 +34,13 @@ class Worker(GenServer):
 
     def handle_cast(self, request: Any) -> None:
         self.calls += 1
+
+
+class Sleeper(GenServer):
+    """Answers after the time that it is asked to."""
+
+    async def handle_call(self, request: Any, caller: Any) -> None:
+        await asyncio.sleep(request)
 
 
 def monitored(seed: int = 1, **options: Any) -> ClusterSimulation:

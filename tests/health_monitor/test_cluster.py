@@ -10,15 +10,16 @@ from foundation import process_manager, service_mesh
 from foundation.cluster import pubsub
 from foundation.cluster.config import ClusterConfig
 from foundation.cluster.registry import register, unregister
-from foundation.errors import NoProc
+from foundation.errors import CallTimeout, NoProc
 from foundation.health_monitor import (
     SERVER,
     ClusterMetrics,
     Measure,
+    cluster_metrics,
 )
 from foundation.kernel.values import Pid
 from foundation.otp import call, cast, me, receive
-from tests.health_monitor.simkit import Worker, health, metrics, monitored
+from tests.health_monitor.simkit import Sleeper, Worker, health, metrics, monitored
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -188,9 +189,127 @@ def test_a_slower_network_shows_in_the_latencies() -> None:
     assert slow.message_latency_p99_us is not None
     assert slow.message_latency_p99_us > 100_000  # there and back
     assert fast.message_latency_p99_us < 20_000
-    assert slow.latency_samples > 10
+    assert slow.latency_samples == 0  # nobody but the probes calls anybody
+    assert slow.message_latency_p99_us == slow.probe_latency_p99_us
     assert slow.registry_propagation_p50_us is not None
     assert slow.registry_propagation_p50_us > 50_000
+
+
+@pytest.mark.parametrize("to", ["a/w1", "a/w2", "b/w1"])
+def test_slow_calls_of_users_show_in_the_latencies(to: str) -> None:
+    async def slow() -> None:
+        server = await Sleeper.start(host=to)
+        for _ in range(10):
+            await call(server, 0.2)
+        with pytest.raises(CallTimeout):
+            await call(server, 50.0, timeout=3.0)
+
+    with monitored(25, nodes=2, workers=2) as cluster:
+        cluster.form()
+        cluster.advance(10.0)
+        cluster.run("a", slow)
+        found = metrics(cluster, "b")
+        assert found.message_latency_p50_us is not None
+        assert 199_999 < found.message_latency_p50_us < 300_000
+        assert found.message_latency_p99_us == pytest.approx(3e6, rel=0.01)  # what timed out
+        assert found.latency_samples == 11
+        assert found.probe_latency_p99_us is not None
+        assert found.probe_latency_p99_us < 100_000
+        cluster.advance(70.0)
+        assert metrics(cluster).message_latency_p50_us == metrics(cluster).probe_latency_p50_us
+
+
+def test_of_many_calls_some_are_timed_and_all_are_counted() -> None:
+    async def many() -> None:
+        server = await Sleeper.start(host="b/w1")
+        for _ in range(100):
+            await asyncio.gather(*(call(server, 0.0) for _ in range(20)))
+
+    with monitored(26, nodes=2) as cluster:
+        cluster.form()
+        cluster.advance(40.0)
+        before = metrics(cluster).calls_per_minute
+        cluster.run("a", many)
+        found = metrics(cluster)
+        assert 2000 <= found.calls_per_minute - before < 2020
+        assert 0 < found.latency_samples < 200
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_when_all_calls_of_an_application_fail_the_error_rate_says_so(seed: int) -> None:
+    async def fail() -> None:
+        server = await Sleeper.start()
+        for _ in range(60):
+            with pytest.raises(CallTimeout):
+                await call(server, 1000.0, timeout=0.05)
+
+    with monitored(seed, nodes=3) as cluster:
+        cluster.form()
+        cluster.advance(10.0)
+        assert metrics(cluster).error_rate_percent == 0.0
+        cluster.run("a", fail)
+        found = health(cluster)
+        assert found.metrics.calls_failed_per_minute == 60.0
+        assert found.metrics.error_rate_percent > 50.0
+        assert found.infrastructure == "degraded"
+        assert any("% of calls fail (60 in a minute)" in reason for reason in found.reasons)
+
+
+def test_shortly_after_the_start_nothing_is_extrapolated() -> None:
+    async def work() -> None:
+        await pubsub.subscribe("topic:a")
+        await pubsub.subscribe(pattern="news:*")
+        for number in range(100):
+            pubsub.broadcast("topic:a", number)
+            for name in "xyz":
+                pubsub.broadcast(f"news:{name}", number)
+            pubsub.broadcast("nobody", number)
+
+    with monitored(27, nodes=1) as cluster:
+        cluster.form()
+        cluster.advance(2.0)
+        metrics(cluster)
+        cluster.advance(2.0)
+        cluster.run("a", work)
+        found = metrics(cluster)
+        assert found.broadcasts_per_minute == pytest.approx(400.0)
+        rates = {topic: 60 * rate for topic, rate in found.broadcasts_per_second.items()}
+        wanted = dict.fromkeys(("topic:a", "news:x", "news:y", "news:z"), 100.0)
+        assert rates == pytest.approx(wanted)
+        assert found.bytes_per_broadcast is not None
+        cluster.advance(20.0)
+        assert metrics(cluster).broadcasts_per_minute == pytest.approx(400.0)
+        cluster.advance(90.0)
+        assert metrics(cluster).broadcasts_per_minute == 0.0
+
+
+def test_what_was_before_does_not_count_where_that_is_asked() -> None:
+    async def work() -> None:
+        server = await Sleeper.start()
+        for _ in range(20):
+            await call(server, 0.1)
+        await pubsub.subscribe("t")
+        for number in range(100):
+            pubsub.broadcast("t", number)
+
+    async def lately(seconds: float) -> ClusterMetrics:
+        return await cluster_metrics(within=seconds)
+
+    with monitored(28, nodes=1) as cluster:
+        cluster.form()
+        cluster.advance(40.0)
+        cluster.run("a", work)
+        cluster.advance(1.0)
+        metrics(cluster)  # a reading
+        cluster.advance(10.0)
+        whole, part = metrics(cluster), cluster.run("a", lately, 10.5)
+        assert whole.broadcasts_per_minute == pytest.approx(100.0)
+        assert whole.calls_per_minute > 100
+        assert part.broadcasts_per_minute == part.latency_samples == 0
+        assert part.calls_per_minute < 100
+        assert part.message_latency_p99_us is None  # no probes came in this time
+        with pytest.raises(ValueError, match="within"):
+            cluster.run("a", lately, 0.0)
 
 
 def test_messages_that_servers_take_are_counted() -> None:

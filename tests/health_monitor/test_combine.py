@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from foundation.cluster.lanes import BACKLOG
 from foundation.health_monitor import Mailbox, ServiceMetrics, Settings, churn_level
 from foundation.health_monitor.combining import partitions, replica_lag
 from tests.health_monitor.made import host, metrics, report
@@ -98,13 +99,44 @@ def test_percentiles_are_of_the_samples_of_all_nodes() -> None:
     assert found.message_latency_p50_us == 2.0
     assert found.message_latency_p99_us == 100.0
     assert found.message_latency_average_us == pytest.approx(26.5)
-    assert found.latency_samples == 4
     assert metrics(report("a")).message_latency_p99_us is None
 
 
+def test_latencies_are_of_users_calls_or_of_probes_where_there_are_none() -> None:
+    probes = report("a", latencies=(1.0, 2.0, 3.0))
+    found = metrics(probes, report("b", calls=(200.0, 300.0)))
+    assert (found.message_latency_p50_us, found.message_latency_p99_us) == (200.0, 300.0)
+    assert (found.probe_latency_p50_us, found.probe_latency_p99_us) == (2.0, 3.0)
+    assert found.latency_samples == 2
+    assert metrics(probes).message_latency_p50_us == 2.0
+    assert metrics(probes).latency_samples == 0
+
+
+def test_how_full_bulk_lanes_are_is_told_of_the_fullest() -> None:
+    full = host("a/w1", bulk_backlog=BACKLOG // 2, bulk_to="b/w1")
+    found = metrics(report("a", hosts=(host("a/w2"), full), rates={"bulk_dropped": 3.0}))
+    assert (found.bulk_utilisation, found.bulk_fullest) == (0.5, "a/w1 -> b/w1")
+    assert found.bulk_dropped_per_minute == 3.0
+    empty = metrics(report("a"))
+    assert (empty.bulk_utilisation, empty.bulk_fullest) == (0.0, "")
+
+
+def test_bytes_are_told_by_second_and_by_broadcast() -> None:
+    found = metrics(
+        report("a", rates={"bytes_out": 6000.0}, broadcasts={"t": 30.0}),
+        report("b", rates={"bytes_out": 3000.0}),
+    )
+    assert (found.bytes_per_second, found.bytes_per_broadcast) == (150.0, 300.0)
+    assert metrics(report("a")).bytes_per_broadcast is None
+
+
 def test_the_error_rate_is_the_share_of_failed_calls() -> None:
-    found = metrics(report("a", rates={"messages_taken": 95.0, "calls_failed": 5.0}))
+    rates = {"messages_taken": 9000.0, "calls_made": 95.0, "calls_failed": 5.0}
+    found = metrics(report("a", rates=rates), report("b", rates={"calls_made": 5.0}))
     assert found.error_rate_percent == pytest.approx(5.0)
+    assert found.calls_per_minute == 100.0
+    late = metrics(report("a", rates={"calls_made": 2.0, "calls_failed": 5.0}))
+    assert late.error_rate_percent == 100.0  # they were made before
     assert metrics(report("a")).error_rate_percent == 0.0
 
 

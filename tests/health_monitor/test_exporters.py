@@ -92,6 +92,22 @@ def test_the_names_of_the_design_are_there() -> None:
         assert f"foundation_{name}" in found
 
 
+def counters(*nodes: str, silent: tuple[str, ...] = ()) -> dict[str, list[tuple[str, float]]]:
+    totals = {"messages_taken": 50.0, "hogs": 2.0}
+    reports = [report(node, nodes, totals=totals) for node in nodes if node not in silent]
+    found = parsed(exposition(metrics(*reports, view=nodes)))
+    return {name: found[f"foundation_{name}"] for name in ("messages_total", "hogs_total")}
+
+
+def test_no_counter_falls_when_a_node_leaves_or_does_not_answer() -> None:
+    both = {'node="a"': 50.0, 'node="b"': 50.0}
+    assert dict(counters("a", "b")["messages_total"]) == both
+    assert dict(counters("a", "b")["hogs_total"]) == {'node="a"': 2.0, 'node="b"': 2.0}
+    for later in (counters("a"), counters("a", "b", silent=("b",))):  # it is missing, not less
+        assert later["messages_total"] == [('node="a"', 50.0)]
+        assert later["hogs_total"] == [('node="a"', 2.0)]
+
+
 def test_odd_labels_are_escaped() -> None:
     assert r'topic="odd \"topic\"\\with\nlines"' in exposition(busy())
 

@@ -77,7 +77,38 @@ def test_a_second_sample_of_the_same_moment_replaces_the_first() -> None:
     rate.note(0.0, 0)
     rate.note(1.0, 5)
     rate.note(1.0, 7)
-    assert rate.per_second == 7.0
+    assert rate.within(1.0, 60.0) == 7.0
+
+
+def test_a_young_rate_does_not_extrapolate() -> None:
+    rate = Rate(60.0)
+    rate.note(0.0, 0)
+    rate.note(2.0, 1)
+    assert rate.per_second == 1 / 60  # one in a minute, not thirty
+    rate.note(59.0, 2)
+    assert rate.per_second == 2 / 60
+    rate.note(61.5, 2)
+    assert rate.per_second == 2 / 61.5
+
+
+def test_of_a_rate_the_latest_part_can_be_had() -> None:
+    rate = Rate(60.0)
+    for at, value in ((0.0, 0), (30.0, 300), (40.0, 310), (50.0, 320)):
+        rate.note(at, value)
+    assert rate.within(50.0, 60.0) == 320 / 50
+    assert rate.within(50.0, 20.0) == 1.0
+    assert rate.within(50.0, 19.9) == 1.0
+    assert rate.within(50.0, 9.9) == 0.0  # there is one reading only
+    assert rate.within(50.0, 1000.0) == 320 / 50
+
+
+def test_of_a_window_the_latest_part_can_be_had() -> None:
+    window = Window(60.0)
+    for at in (0.5, 30.5, 50.5):
+        window.add(at)
+    assert window.per_minute(51.0) == window.per_minute(51.0, 60.0) == 3.0
+    assert window.per_minute(51.0, 30.0) == 4.0  # two in half a minute
+    assert window.per_minute(51.0, 600.0) == 3.0
 
 
 def test_a_host_that_starts_anew_does_not_make_sums_fall() -> None:

@@ -42,7 +42,8 @@ def counted(body: Any, seed: int = 1) -> tuple[int, int, int]:
         simulation.run(body)
         simulation.advance(1.0)
         kernel = simulation.main.kernel
-        return kernel.messages_taken(), kernel.counts.calls_failed, kernel.counts.crashes
+        counts = kernel.counts
+        return counts.messages_taken(kernel.slices), counts.calls_failed, counts.crashes
 
 
 @pytest.mark.parametrize("seed", range(10))

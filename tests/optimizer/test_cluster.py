@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import sys
 from typing import Any
 
@@ -12,8 +13,6 @@ from foundation import channels, optimizer, process_manager, scope
 from foundation.channels.state import COMPRESS_ABOVE
 from foundation.cluster import ClusterConfig
 from foundation.cluster.live_settings import HOLD_BACK
-from foundation.cluster.registry import DistributedRegistry, register, unregister
-from foundation.entry import Facades
 from foundation.facade import Failed
 from foundation.optimizer import (
     SERVER,
@@ -31,44 +30,18 @@ from foundation.optimizer import (
     recommendations,
     run_once,
 )
-from foundation.otp import call, exit, me
+from foundation.otp import call, exit
 from foundation.testing.cluster_sim import ClusterSimulation
-
-USUAL, SHORT = 0.003, 0.00075
-
-
-def optimized(seed: int = 1, **how: Any) -> ClusterSimulation:
-    """Return a cluster that runs the facades and a registry ``"r"``."""
-    app = [Facades.spec(id="facades", host="control"), DistributedRegistry.spec(name="r")]
-    return ClusterSimulation(seed, app=app, **how)
-
-
-async def churn() -> None:
-    """Change a registry twice a second, for ever."""
-    while True:
-        await register("r", me())
-        await asyncio.sleep(0.5)
-        await unregister("r", me())
-        await asyncio.sleep(0.5)
-
-
-def node_of(pid: Any) -> str:
-    return str(pid.host).partition("/")[0]
-
-
-def started(cluster: ClusterSimulation, node: str = "a") -> Any:
-    """Wait until the optimizer runs; return its pid."""
-    cluster.form()
-    return cluster.run(node, lambda: process_manager.wait_for(SINGLETON))
-
-
-def hold_backs(cluster: ClusterSimulation) -> dict[str, float]:
-    return {node.name: node.agent.hosts.hold_back for node in cluster.live()}
-
-
-def outcomes(cluster: ClusterSimulation, node: str = "a") -> list[str]:
-    found = cluster.run(node, history)
-    return [one.outcome for one in found if one.rule == "registry_hold_back"]
+from tests.optimizer.kit import (
+    SHORT,
+    USUAL,
+    churn,
+    hold_backs,
+    node_of,
+    optimized,
+    outcomes,
+    started,
+)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -132,7 +105,7 @@ def test_in_auto_mode_what_two_looks_agree_on_is_applied_everywhere_and_kept() -
         )
 
 
-def test_what_did_harm_is_reverted_everywhere() -> None:
+def test_what_did_not_help_is_reverted_everywhere() -> None:
     with optimized(5) as cluster:
         started(cluster)
         for node in "abc":
@@ -144,7 +117,37 @@ def test_what_did_harm_is_reverted_everywhere() -> None:
         assert hold_backs(cluster) == dict.fromkeys("abc", USUAL)
         found = [one for one in cluster.run("a", history) if one.reverted]
         assert [(one.applied, one.reverted) for one in found] == [(True, True)]
-        assert "rose from" in found[0].outcome
+        assert found[0].outcome.startswith("reverted: it did not help: registry_propagation_p50_us")
+
+
+@pytest.mark.parametrize("helps", [True, False])
+def test_compression_is_kept_only_where_there_is_something_to_compress(helps: bool) -> None:
+    async def flood(node: str) -> None:
+        await channels.use(channels.Compression(4096), name="small")
+        await channels.subscribe("events")
+        rng = random.Random(node)
+        while True:
+            for _ in range(30):
+                channels.broadcast("events", b"x" * 3000 if helps else rng.randbytes(3000))
+            await asyncio.sleep(0.05)
+
+    with optimized(20, nodes=2) as cluster:
+        started(cluster)
+        for node in "ab":
+            cluster.spawn(node, flood, node)
+        quick = {"agree": 1, "gap": 1.0, "trial": 20.0}
+        cluster.run("a", lambda: configure(mode="auto", **quick))
+        cluster.advance(60.0)
+        cluster.run("a", run_once)
+        cluster.advance(25.0)
+        found = [one for one in cluster.run("a", history) if one.rule == "compress_broadcasts"]
+        settings = cluster.run("a", live_settings)
+        values = [states[COMPRESS_ABOVE].value for states in settings.values()]
+    (last,) = [one for one in found if one.outcome.startswith(("kept", "reverted"))]
+    assert last.reverted is not helps, last.outcome
+    assert values == ([1024, 1024] if helps else [4096, 4096])
+    word = "kept: bytes_per_broadcast" if helps else "reverted: it did not help: bytes_per_"
+    assert last.outcome.startswith(word)
 
 
 def test_a_change_that_one_node_does_not_take_is_made_on_none() -> None:
@@ -278,14 +281,15 @@ def test_a_move_takes_along_all_that_it_knows() -> None:
         assert cluster.run("a", options) == Options(mode="auto", interval=500.0)
 
 
-def test_a_crash_loses_the_history_and_not_the_options_nor_what_was_kept() -> None:
+def test_a_crash_loses_neither_the_history_nor_the_options_nor_what_was_kept() -> None:
     with optimized(12) as cluster:
         pid = started(cluster)
         for node in "abc":
             cluster.spawn(node, churn)
         cluster.run("a", lambda: configure(mode="auto", interval=300.0))
         cluster.advance(520.0)
-        assert outcomes(cluster)[-1].startswith("kept")
+        before = cluster.run("a", history)
+        assert [one.outcome for one in before][-1].startswith("kept")
         home = pid.host.partition("/")[0]
         cluster.crash(home)
         cluster.until(cluster.agreed)
@@ -298,6 +302,7 @@ def test_a_crash_loses_the_history_and_not_the_options_nor_what_was_kept() -> No
         cluster.until(back)
         cluster.advance(1.0)
         assert cluster.run(other, options) == Options(mode="auto", interval=300.0)
+        assert cluster.run(other, history) == before
         cluster.start(home)
         cluster.until(cluster.formed)
         cluster.advance(70.0)
@@ -339,6 +344,13 @@ def test_rules_of_ones_own_are_asked_where_the_optimizer_runs() -> None:
             told = " ".join(getattr(report, "text", "") for _, report in cluster.reports)
             assert "rule 'own_rule_that_fails' failed: ValueError: told to" in told
             assert "no.such.module" in told
+            failed = {
+                one.rule: one.outcome
+                for one in cluster.run("b", history)
+                if one.outcome.startswith("failed")
+            }
+            assert failed["own_rule_that_fails"] == "failed: ValueError: told to"
+            assert "cannot be imported" in failed["no.such.module"]
     finally:
         if name in sys.modules:
             sys.modules[name].forget()

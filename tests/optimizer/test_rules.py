@@ -9,7 +9,7 @@ import pytest
 
 from foundation.channels.state import COMPRESS_ABOVE
 from foundation.cluster.live_settings import HOLD_BACK, SettingState
-from foundation.health_monitor import ClusterMetrics, Mailbox
+from foundation.health_monitor import ClusterMetrics, Mailbox, Settings, judge
 from foundation.optimizer import RULES, Recommendation, Rule, optimizer_rule
 from foundation.optimizer.rules import hold_back_for
 from tests.health_monitor.made import metrics, report
@@ -73,9 +73,9 @@ def test_what_is_right_already_or_cannot_be_set_is_not_proposed() -> None:
     [
         (1001.0, 10_240.0, 1024),
         (999.0, 10_240.0, None),
-        (999.0, 1024.0, None),  # in between it stays as it is
-        (499.0, 1024.0, 10_240),
-        (499.0, 10_240.0, None),
+        (1001.0, 1024.0, None),
+        (1001.0, 300.0, None),  # it is compressed sooner already
+        (0.0, 4096.0, None),  # what was chosen for a quiet cluster stays
     ],
 )
 def test_broadcasts_are_compressed_sooner_above_a_thousand_a_second(
@@ -84,6 +84,7 @@ def test_broadcasts_are_compressed_sooner_above_a_thousand_a_second(
     found = quiet(broadcasts_per_minute=rate * 60)
     one = look("compress_broadcasts", found, state(COMPRESS_ABOVE, current))
     assert (None if one is None else one.proposed) == proposed
+    assert one is None or one.judged_by == "bytes_per_broadcast"
     assert look("compress_broadcasts", found, {}) is None
     assert (look("install_compression", found, {}) is None) == (rate <= 1000.0)
     assert look("install_compression", found, state(COMPRESS_ABOVE, current)) is None
@@ -151,8 +152,37 @@ def test_a_topic_that_is_too_busy_for_one_order_is_said() -> None:
 
 
 def test_many_failing_calls_are_said() -> None:
-    assert look("look_at_errors", quiet(error_rate_percent=10.1)) is not None
-    assert look("look_at_errors", quiet(error_rate_percent=10.0)) is None
+    def fails(percent: float, failed: float, **settings: Any) -> bool:
+        found = quiet(
+            error_rate_percent=percent,
+            calls_failed_per_minute=failed,
+            settings=Settings(**settings),
+        )
+        said = look("look_at_errors", found) is not None
+        assert said == (judge(found).status == "degraded")  # health says the same
+        return said
+
+    assert fails(10.1, 10.0)
+    assert not fails(10.0, 10.0)
+    assert not fails(100.0, 9.0)  # a handful
+    assert fails(6.0, 10.0, error_percent=5.0)
+
+
+@pytest.mark.parametrize(
+    ("used", "dropped", "said"), [(0.0, 0.0, False), (0.9, 0.0, False), (0.91, 0.0, True),
+                                  (0.1, 1.0, True)],
+)  # fmt: skip
+def test_a_bulk_lane_that_is_nearly_full_or_drops_is_said(
+    used: float, dropped: float, said: bool
+) -> None:
+    found = quiet(
+        bulk_utilisation=used, bulk_fullest="a/w1 -> b/w1", bulk_dropped_per_minute=dropped
+    )
+    one = look("relieve_lanes", found)
+    assert (one is not None) is said
+    if one is not None:
+        assert not one.safe
+        assert "a/w1 -> b/w1" in one.current
 
 
 def test_a_quiet_cluster_with_all_set_has_nothing_to_recommend() -> None:

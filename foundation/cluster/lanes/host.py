@@ -103,6 +103,9 @@ class Lanes:
     Args:
         kernel: of this host.
         open_wire: makes the wire when it is first needed; None where there is none.
+
+    Attributes:
+        bytes_out: what went over connections of their own.
     """
 
     def __init__(self, kernel: Kernel, open_wire: Callable[[], LaneWire] | None = None) -> None:
@@ -116,6 +119,7 @@ class Lanes:
         self._ready: deque[tuple[str, _Lane, Whole]] = deque()
         self._waiting: list[tuple[int, Callable[[], None]]] = []
         self._probing = False
+        self.bytes_out = 0
         self._gone = [0, 0, 0]  # messages sent, dropped and lost on lanes that are no more
         kernel.tables[TABLE] = self
         remote = kernel.remote
@@ -194,6 +198,7 @@ class Lanes:
         if self.kernel.remote.foreign.is_muted(host):
             return
         if lane.address and self._wire is not None:
+            self.bytes_out += len(data)
             self._wire.send(lane.address, data)
         else:
             self.kernel.remote.op(host, ("lane", data))

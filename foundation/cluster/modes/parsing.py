@@ -8,6 +8,7 @@ as of addresses, are those of ``ClusterConfig`` and of the strategies.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -73,6 +74,17 @@ def seconds(value: Any) -> float:
     if not is_number(number) or number < 0:
         raise ValueError("a number of seconds of 0 or more")
     return float(number)
+
+
+def period(value: Any) -> float:
+    """A number of seconds above 0."""
+    try:
+        number = seconds(value)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < math.inf:
+        raise ValueError("a number of seconds above 0")
+    return number
 
 
 def listed(value: Any) -> tuple[str, ...]:

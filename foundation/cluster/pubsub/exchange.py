@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from foundation.kernel.kernel import Kernel
 
 MAX_ROUTES = 10_000  # topics whose receivers are remembered
+COUNTED = 500  # topics that are counted each by itself, without being asked for
 
 Interest = tuple[int, str]  # kind, and topic or pattern
 How = Any  # False: as it is; True: tagged; else a ``Filter``
@@ -123,7 +124,8 @@ class Exchange:
         self.node = cluster.node
         self.mailboxes = Mailboxes(kernel)
         self.local: Interests[Process, How] = Interests()
-        self.volumes: dict[str, Volume] = {}  # of the topics that are counted
+        self.volumes: dict[str, Volume] = {}  # of the topics that are counted by themselves
+        self.rest = Volume()  # of all others together
         self.remote: Interests[str, None] = Interests()
         self._cluster = cluster
         self._joins: dict[Interest, Pending] = {}
@@ -159,8 +161,18 @@ class Exchange:
                 self._routes.clear()
             hosts = list(self.remote.match(topic))
             local = self.local.match(topic)
-            route = self._routes[topic] = Route(local, hosts, self.volumes.get(topic))
+            volume = self.volumes.get(topic)
+            if volume is None and (local or hosts):
+                volume = self._volume(topic)
+            route = self._routes[topic] = Route(local, hosts, volume)
         return route
+
+    def _volume(self, topic: str) -> Volume:
+        """Return what counts a topic that somebody hears, by its name or by a pattern."""
+        if len(self.volumes) >= COUNTED:
+            return self.rest
+        volume = self.volumes[topic] = Volume()
+        return volume
 
     def count(self, topic: str) -> Volume:
         """Count what is said on *topic* from now on; return the counters."""

@@ -29,17 +29,17 @@ def check_name(name: Any) -> None:
         )
 
 
-def check_timeout(timeout: Any) -> None:
-    """Raise unless *timeout* is a finite number of seconds above 0.
+def check_timeout(timeout: Any, what: str = "timeout") -> None:
+    """Raise unless *timeout*, the argument *what*, is a finite number of seconds above 0.
 
     Raises:
         TypeError: it is no number.
         ValueError: it is 0 or less, infinite or NaN.
     """
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
-        raise TypeError(f"timeout must be a number of seconds, got {timeout!r}")
+        raise TypeError(f"{what} must be a number of seconds, got {timeout!r}")
     if not 0 < timeout < math.inf:
-        raise ValueError(f"timeout must be a finite number of seconds above 0, got {timeout!r}")
+        raise ValueError(f"{what} must be a finite number of seconds above 0, got {timeout!r}")
 
 
 def check_node(node: Any) -> None:

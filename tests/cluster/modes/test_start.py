@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import foundation
-from foundation import optimizer
+from foundation import health_monitor, optimizer
 from foundation.cluster import ClusterConfig, await_cluster, nodes
 from foundation.cluster.config import ALONE
 from foundation.cluster.discovery import Loopback, StaticList
@@ -66,6 +66,28 @@ def test_the_mode_of_the_optimizer_may_be_set_where_the_cluster_is(
     monkeypatch.setenv("FOUNDATION_OPTIMIZER", "on")
     with pytest.raises(SettingError, match="one of off, recommend, auto"):
         foundation.start(None)
+
+
+def test_what_else_the_facades_begin_with_may_be_set_there_too(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begun() -> tuple[Any, Any]:
+        parts = foundation.start(None)._root
+        specs = {spec.id: spec for spec in Facades().init(*parts[0].start[1])}
+        found = [specs[server].start[1][0] for server in (health_monitor.SERVER, optimizer.SERVER)]
+        return found[0], found[1]
+
+    assert begun() == (health_monitor.Settings(), optimizer.Options())
+    (bare / "foundation.toml").write_text(
+        '[cluster]\nhealth_interval = 10\noptimizer_modules = ["shop.rules"]\n'
+    )
+    monkeypatch.setenv("FOUNDATION_OPTIMIZER_INTERVAL", "900")
+    wanted = optimizer.Options(interval=900.0, modules=("shop.rules",))
+    assert begun() == (health_monitor.Settings(interval=10.0), wanted)
+    for wrong in ("0", "-1", "inf", "nan", "soon"):
+        monkeypatch.setenv("FOUNDATION_HEALTH_INTERVAL", wrong)
+        with pytest.raises(SettingError, match="a number of seconds above 0"):
+            foundation.start(None)
 
 
 def test_a_keyword_a_dict_and_strategies() -> None:
