@@ -117,7 +117,7 @@ def test_keys_choose_what_top_shows_and_end_it(cli: Cli) -> None:
     with running(cli, "--hosts", "1"):
         terminal = Terminal(cli, "top", "--interval", "0.05")
         terminal.wait_for("q quit")
-        terminal.press("7")
+        terminal.press("8")
         terminal.text = ""
         terminal.wait_for("HEALTH ")
         terminal.press("3")
