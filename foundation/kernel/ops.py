@@ -186,24 +186,25 @@ class FutureSink:
 
     def resolve(self, token: Any, ok: bool, value: Any) -> None:
         """Complete the future, unless it is done (a late reply)."""
-        if self.future.done():
-            return
-        if ok:
+        if not ok:
+            self._fail(lambda: value)
+        elif not self.future.done():
             self.future.set_result(value)
-        else:
-            self.future.set_exception(value)
+
+    def _fail(self, error: Callable[[], Any]) -> None:
+        if not self.future.done():
+            self.future.set_exception(error())
+            self.future.exception()  # that nobody waits for it any more is no fault to be logged
 
     async def wait(
         self, kernel: Any, timeout: float | None, late: Callable[[], Exception]
     ) -> Any:
         """Wait for the reply; after *timeout* seconds raise what *late* returns."""
-        future, handle = self.future, None
+        handle = None
         if timeout is not None:
-            handle = kernel.driver.call_later(
-                timeout, lambda: None if future.done() else future.set_exception(late())
-            )
+            handle = kernel.driver.call_later(timeout, lambda: self._fail(late))
         try:
-            return await future
+            return await self.future
         finally:
             if handle is not None:
                 handle.cancel()

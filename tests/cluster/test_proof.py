@@ -38,6 +38,11 @@ def test_worlds():
     run(range(SEEDS), 20.0)
 
 
+@pytest.mark.parametrize("seed", [10_142])
+def test_a_world_that_failed_once(seed):
+    assert attempt(seed, 40.0) == ""
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("first", range(10_000, 14_000, 400))
 def test_many_more_worlds(first):
