@@ -286,8 +286,8 @@ def test_shortly_after_the_start_nothing_is_extrapolated() -> None:
 def test_what_was_before_does_not_count_where_that_is_asked() -> None:
     async def work() -> None:
         server = await Sleeper.start()
-        for _ in range(20):
-            await call(server, 0.1)
+        for _ in range(100):
+            await call(server, 0.02)
         await pubsub.subscribe("t")
         for number in range(100):
             pubsub.broadcast("t", number)
