@@ -114,11 +114,11 @@ def test_bounds_are_inclusive() -> None:
     kept = [1.0]
     settings = LiveSettings()
     settings.add(LiveSetting("x", "s", 0.5, 2.0, lambda: kept[0], lambda v: kept.__setitem__(0, v)))
-    assert settings.change("x", 0.5) == 0.5
-    assert settings.change("x", 2.0) == 2.0
-    assert settings.change("y", 1.0) is None
+    assert settings.change("x", 0.5, "me") == 0.5
+    assert settings.change("x", 2.0, "me") == 2.0
+    assert settings.change("y", 1.0, "me") is None
     with pytest.raises(ValueError, match="must be from"):
-        settings.change("x", 2.1)
+        settings.change("x", 2.1, "me")
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.003, 0.05])
