@@ -20,9 +20,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from inspect import CO_COROUTINE, signature
+from inspect import CO_COROUTINE, CO_GENERATOR, signature
 from types import CodeType, FunctionType
-from typing import Any
+from typing import Any, cast
 
 from foundation.kernel.process import CURRENT
 
@@ -86,8 +86,7 @@ class _Exchanged:
         )
         self.plain.__kwdefaults__ = function.__kwdefaults__
         self.plain.__qualname__ = function.__qualname__
-        template = _coroutine if self.code.co_flags & CO_COROUTINE else _function
-        self.other = self._filled(template.__code__)
+        self.other = self._filled(_template(self.code.co_flags).__code__)
 
     def _filled(self, template: CodeType) -> CodeType:
         constants = tuple(self if each == _HOOK else each for each in template.co_consts)
@@ -121,6 +120,17 @@ def _function(*args: Any, **kwargs: Any) -> Any:
 async def _coroutine(*args: Any, **kwargs: Any) -> Any:
     hook: Any = "hook"
     return await hook(args, kwargs)
+
+
+def _generator(*args: Any, **kwargs: Any) -> Any:
+    hook: Any = "hook"
+    return (yield from hook(args, kwargs))
+
+
+def _template(flags: int) -> FunctionType:
+    """Return what is of the same kind as a function of *flags*, as Python asks from 3.13 on."""
+    kind = _coroutine if flags & CO_COROUTINE else _generator if flags & CO_GENERATOR else _function
+    return cast(FunctionType, kind)
 
 
 def functions() -> Iterator[tuple[str, FunctionType]]:
