@@ -12,6 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from foundation.cluster.host import ClusterHost
+from foundation.cluster.measures import OTHER
 from foundation.cluster.measures import SERVICE as MEASURES
 from foundation.cluster.polling import Polled, poll_hosts
 from foundation.cluster.pubsub.service import TOPICS
@@ -47,7 +48,6 @@ COUNTERS = (
 SAMPLES = 500  # of latencies that are kept
 ROUNDS = 4  # of probes, whose results are shown
 TOPICS_SHOWN = 50  # by name; the rest is summed up
-OTHER = "(other)"
 GROWING = 4  # of the latest checks by which a mailbox is said to grow
 
 Life = tuple[str, int]
@@ -296,7 +296,9 @@ class Monitor:
         ranked = sorted(rates, key=lambda topic: (-rates[topic], topic))
         found = {topic: rates[topic] for topic in ranked[:TOPICS_SHOWN]}
         rest = sum(rates[topic] for topic in ranked[TOPICS_SHOWN:])
-        return {**found, OTHER: rest} if rest else found
+        if rest:  # hosts may have summed up some of theirs under that name, too
+            found[OTHER] = found.get(OTHER, 0.0) + rest
+        return found
 
     def _mailboxes(self, known: list[dict[str, Any]]) -> tuple[Mailbox, ...]:
         now = self._now()
