@@ -86,10 +86,9 @@ class Plan:
 
 
 class _Watching:
-    """The plans that are open in this program; a fast path looks at ``count`` before anything."""
+    """The plans that are open in this program; a fast path looks here before anything else."""
 
     def __init__(self) -> None:
-        self.count = 0
         self.plans: list[Plan] = []
 
 
@@ -111,12 +110,10 @@ def explain() -> Iterator[Plan]:
         plan.since = next(reversed(process.kernel.procs)).serial
     token = _PLAN.set(plan)
     watching.plans.append(plan)
-    watching.count += 1
     try:
         yield plan
     finally:
         plan.closed = True  # a task that was begun in the block may outlive it
-        watching.count -= 1
         watching.plans.remove(plan)
         _PLAN.reset(token)
 
@@ -134,7 +131,7 @@ def _plan() -> Plan | None:
 
 
 def note(function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-    """Say that a facade calls *function*: for those that look at ``watching.count`` themselves."""
+    """Say that a facade calls *function*: for those that look at ``watching.plans`` themselves."""
     plan = _plan()
     while plan is not None:
         if not plan.closed:
@@ -144,7 +141,7 @@ def note(function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
 
 def send_through(function: Callable[..., R], *args: Any, **kwargs: Any) -> R:
     """Call the primitive *function* for a facade, so that users can see it."""
-    if watching.count:
+    if watching.plans:
         note(function, *args, **kwargs)
     if log.isEnabledFor(logging.DEBUG):
         log.debug("facade: %s", Step(function, args, kwargs))

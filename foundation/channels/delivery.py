@@ -102,7 +102,7 @@ def start_handler(process: Process, inlet: Inlet, topic: str, handler: Any) -> T
     kernel = process.kernel
     made = kernel.spawn(FunctionProcess, (function, (inlet, handler), {}), parent=process)
     kernel.signals.monitor(made, handler if passes_on else process.pid)  # at once: none is missed
-    if watching.count:
+    if watching.plans:
         note(spawn, function, inlet, handler)
     return send_through(subscribe, topic, tagged=True, pid=made.pid)
 

@@ -90,7 +90,7 @@ def broadcast(
         and priority is None
         and compress is None
         and include_local is True
-        and not watching.count
+        and not watching.plans
         and type(channel) is str
     ):
         topic = host.express.get(channel)

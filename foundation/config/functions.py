@@ -93,7 +93,7 @@ def get(
         if consistency != "quorum":
             raise ValueError(f"get: consistency must be 'local' or 'quorum', got {consistency!r}")
         return _get_quorum(parts, default, timeout)
-    if watching.count:
+    if watching.plans:
         note(meta, TABLE, parts)
     found = look(parts)
     if found is not None:
@@ -334,7 +334,7 @@ def validate(path: Path, value: Any) -> None:
             or the validator refuses it.
         ConfigUnavailable, TypeError, ValueError: as ``get``.
     """
-    if watching.count:
+    if watching.plans:
         note(meta, TABLE, dotted(parse(path)))
     check(path, value)
 
@@ -407,7 +407,7 @@ def paths() -> tuple[str, ...]:
     Raises:
         ConfigUnavailable, NotInProcess: as ``get``.
     """
-    if watching.count:
+    if watching.plans:
         note(meta, TABLE, None, ())
     return declared()
 
@@ -430,7 +430,7 @@ def version(path: Path) -> ConfigVersion | None:
         UnknownPath, ConfigUnavailable, TypeError, ValueError, NotInProcess: as ``get``.
     """
     parts = parse(path)
-    if watching.count:
+    if watching.plans:
         note(meta, TABLE, parts)
     found = look(parts)
     if found is None:

@@ -56,7 +56,7 @@ def lookup(name: str) -> Pid | None:
     When to bypass:
         Any time: this is that call.
     """
-    if watching.count:
+    if watching.plans:
         note(whereis_child, SUPERVISOR, name)
     if type(name) is not str or not name:
         check_name(name)

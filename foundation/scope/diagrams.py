@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from foundation.kernel.values import Pid
-from foundation.scope.events import Event, pid_text
+from foundation.runtime.inspect import text as pid_text
+from foundation.scope.events import Event
 
 Label = Callable[[Pid], str]
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from foundation.kernel.values import Pid, Ref
+from foundation.runtime.inspect import text as pid_text
 from foundation.scope.clock import Stamp
 
 KINDS = (
@@ -125,11 +126,6 @@ class Unsampled:
 
 UNSAMPLED = Unsampled()
 Cause = Hop | Unsampled | None  # None: no cause is known, so what follows begins a chain
-
-
-def pid_text(pid: Pid) -> str:
-    """Return a pid as text, as ``foundation top`` shows it."""
-    return f"{pid.host}.{pid.incarnation}.{pid.serial}"
 
 
 def ref_text(ref: Ref) -> str:

@@ -50,12 +50,15 @@ def _is_own_name(name: Any) -> bool:
 
 def _module(process: Process) -> str:
     """Return the module of the code that *process* runs, or is about to."""
-    start = getattr(process, "start_spec", None)
-    server = getattr(process, "server", None)
+    code = code_of(process)
+    while isinstance(code, functools.partial):
+        code = code.func
+    return str(getattr(process if code is None else code, "__module__", None) or "")
+
+
+def code_of(process: Process) -> Any:
+    """Return what *process* runs: a function, a server, or the class that it is about to be of."""
     if isinstance(process, FunctionProcess):
-        code: Any = process.function
-        while isinstance(code, functools.partial):
-            code = code.func
-    else:
-        code = start[0] if start else type(process if server is None else server)
-    return str(getattr(code, "__module__", None) or "")
+        return process.function
+    start = getattr(process, "start_spec", None)
+    return start[0] if start else getattr(process, "server", None)

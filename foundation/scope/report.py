@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from foundation.kernel.values import Pid, Ref
+from foundation.runtime.inspect import text as pid_text
 from foundation.scope import diagrams
 from foundation.scope.clock import Stamp
-from foundation.scope.events import Event, pid_text, ref_text
+from foundation.scope.events import Event, ref_text
 from foundation.scope.hosts import HostReport
 
 

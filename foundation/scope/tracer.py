@@ -27,10 +27,12 @@ from foundation.kernel.process import CAST, CURRENT, Caller, FunctionProcess, Pr
 from foundation.kernel.reports import Notice
 from foundation.kernel.values import TIMEOUT, Down, ExitMsg, Pid, Ref, is_clean
 from foundation.otp.describe import text as brief
+from foundation.runtime.inspect import class_of
 from foundation.scope.clock import HybridClock
 from foundation.scope.events import UNSAMPLED, Cause, Event, Hop
 from foundation.scope.mailbox import TracedMailbox
 from foundation.scope.matching import Wanted, matcher
+from foundation.scope.own import code_of
 
 if TYPE_CHECKING:
     from foundation.kernel.kernel import Kernel
@@ -429,24 +431,12 @@ def label(process: Process) -> str:
         function = process.function
         name: str = getattr(function, "__qualname__", None) or type(function).__qualname__
         return name.rpartition(".<locals>.")[2]
-    start = getattr(process, "start_spec", None)
-    server = getattr(process, "server", None)
-    if start:
-        return str(getattr(start[0], "__qualname__", start[0])).rpartition(".<locals>.")[2]
-    found = getattr(server, "module", "") or type(server or process).__qualname__
-    return str(found).rpartition(".<locals>.")[2]
+    return class_of(process).rpartition(".<locals>.")[2]
 
 
 def is_silent(process: Process, kernel: Kernel) -> bool:
     """Whether *process* belongs to the tracing itself, which is not traced."""
-    code: Any = None
-    if isinstance(process, FunctionProcess):
-        code = process.function
-    elif getattr(process, "start_spec", None):
-        code = process.start_spec[0]  # type: ignore[attr-defined]
-    else:
-        code = getattr(process, "server", None)
-    if getattr(code, "__silent__", False):
+    if getattr(code_of(process), "__silent__", False):
         return True
     parent = kernel.procs.get(process.parent) if process.parent is not None else None
     return parent is not None and type(parent.mailbox) is not TracedMailbox

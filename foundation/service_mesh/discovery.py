@@ -84,7 +84,7 @@ def discover_services(
         or where is not None
         or unknown
         or capabilities is not NONE
-        or watching.count
+        or watching.plans
     ):
         return _search(name, capabilities, node, metadata, healthy, where, unknown)
     return [*derive(REGISTRY, name, instances_of).healthy]

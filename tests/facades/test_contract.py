@@ -108,7 +108,7 @@ def test_a_plan_has_what_the_tasks_and_processes_send_that_its_block_starts() ->
         counted = len(outer)
         send(late, "after the block")
         await asyncio.sleep(0.1)
-        return str(outer), str(inner), len(outer) - counted, watching.count
+        return str(outer), str(inner), len(outer) - counted, len(watching.plans)
 
     async def of_another(plans: list[Any]) -> None:
         with foundation.explain() as plan:

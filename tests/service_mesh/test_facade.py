@@ -167,7 +167,7 @@ def test_a_plan_shows_what_was_sent() -> None:
                     await done
             plans.append([step.path for step in plan])
             plans[-1] += [str(plan).partition("(")[0]] if len(plan) == 1 else []
-        assert facade.watching.count == 0
+        assert len(facade.watching.plans) == 0
         return plans
 
     with mesh(4, nodes=1) as c:
